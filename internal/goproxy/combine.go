@@ -1,0 +1,228 @@
+package goproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/module"
+)
+
+// Sep says when a chain goes on behind a link; it is the separator that stands
+// behind an entry in a GOPROXY list.
+type Sep byte
+
+// The separators of a GOPROXY list, and goferry's own.
+const (
+	OnAbsent Sep = ',' // go on after ErrNotExist, ErrGone and ErrInvalid only
+	OnError  Sep = '|' // go on after any error
+	OnMirror Sep = '=' // the next link serves the same modules: go on after any error but ErrBlocked
+)
+
+// A Link is one entry of a Chain.
+type Link struct {
+	Name   string // for logs; without credentials
+	Source Source
+	Sep    Sep // what stands behind it; of no meaning for the last link
+}
+
+// Chain asks its links in turn, as the go command walks GOPROXY. When no link has
+// the file, the error of the chain is the one that says most: an ErrMismatch, else the last
+// that is not Absent ("could not find out" anywhere is never "not found"), else the last.
+//
+// A File that a chain opened and that turned out to be bad (see Avoid) is asked
+// for once more by opening it with the same context: the link that served it is passed over,
+// and the chain goes on where the separator allows that after any error.
+func Chain(links ...Link) Source {
+	return SourceFunc(func(ctx context.Context, req Request) (File, error) {
+		avoid := avoidFrom(ctx)
+		var best error
+		for i, l := range links {
+			var f File
+			err := avoid.reason(i)
+			if err == nil {
+				f, err = l.Source.Open(ctx, req)
+			}
+			if err == nil {
+				avoid.serve(i, l.Name)
+				return f, nil
+			}
+			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+				return nil, err
+			}
+			best = moreTelling(best, err)
+			if !l.Sep.goesOn(err) {
+				break
+			}
+		}
+		if best == nil {
+			best = &Error{Request: req, Err: fmt.Errorf("%w: no upstream is configured", ErrUnavailable)}
+		}
+		return nil, best
+	})
+}
+
+func (s Sep) goesOn(err error) bool {
+	switch s {
+	case OnError:
+		return true
+	case OnMirror:
+		return !errors.Is(err, ErrBlocked)
+	}
+	return Absent(err)
+}
+
+func moreTelling(best, err error) error {
+	if best == nil || Absent(best) || errors.Is(err, ErrMismatch) {
+		return err
+	}
+	if Absent(err) || errors.Is(best, ErrMismatch) {
+		return best
+	}
+	return err
+}
+
+// Avoid remembers which links of a chain served bytes that were refused, so
+// that the next try of the same request goes to another.
+type Avoid struct {
+	mu     sync.Mutex
+	last   int
+	name   string
+	served bool
+	bad    map[int]error
+}
+
+type avoidKey struct{}
+
+// NewAvoid returns a context in which chains remember who served, and its Avoid.
+func NewAvoid(ctx context.Context) (context.Context, *Avoid) {
+	a := &Avoid{bad: map[int]error{}}
+	return context.WithValue(ctx, avoidKey{}, a), a
+}
+
+func avoidFrom(ctx context.Context) *Avoid {
+	a, _ := ctx.Value(avoidKey{}).(*Avoid)
+	return a
+}
+
+// Refuse puts the link that served last out for this request. It reports whether there was one.
+func (a *Avoid) Refuse(err error) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.served {
+		return false
+	}
+	a.bad[a.last], a.served = err, false
+	return true
+}
+
+// Last is the name of the link that served last; empty if none did.
+func (a *Avoid) Last() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.name
+}
+
+func (a *Avoid) reason(i int) error {
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.bad[i]
+}
+
+func (a *Avoid) serve(i int, name string) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last, a.name, a.served = i, name, true
+}
+
+// Match asks yes for modules whose path matches one of the comma-separated glob
+// patterns, by the rule of GOPRIVATE (module.MatchPrefixPatterns), and no for all others.
+func Match(patterns string, yes, no Source) Source {
+	return SourceFunc(func(ctx context.Context, req Request) (File, error) {
+		if module.MatchPrefixPatterns(patterns, req.Path) {
+			return yes.Open(ctx, req)
+		}
+		return no.Open(ctx, req)
+	})
+}
+
+// Limit lets at most n files of src be opened or read at a time; others wait for a
+// place or for their context. An n below 1 is 1.
+func Limit(src Source, n int) Source {
+	places := make(chan struct{}, max(n, 1))
+	return SourceFunc(func(ctx context.Context, req Request) (File, error) {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return nil, &Error{Request: req, Err: context.Cause(ctx)}
+		}
+		release := sync.OnceFunc(func() { <-places })
+		f, err := src.Open(ctx, req)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		return &closingFile{File: f, after: release}, nil
+	})
+}
+
+type closingFile struct {
+	File
+	after func()
+}
+
+func (f *closingFile) Close() error {
+	defer f.after()
+	return f.File.Close()
+}
+
+// Enforce asks allow before each request; an error of allow is the answer.
+func Enforce(src Source, allow func(ctx context.Context, req Request) error) Source {
+	return SourceFunc(func(ctx context.Context, req Request) (File, error) {
+		if err := allow(ctx, req); err != nil {
+			return nil, err
+		}
+		return src.Open(ctx, req)
+	})
+}
+
+// Policy returns a rule for Enforce: modules that match block, or that do not match
+// a non-empty allow, are ErrBlocked. Both are lists of GOPRIVATE patterns.
+func Policy(allow, block []string) func(ctx context.Context, req Request) error {
+	matches := func(patterns []string, path string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { return module.MatchPrefixPatterns(p, path) })
+	}
+	return func(_ context.Context, req Request) error {
+		if matches(block, req.Path) || len(allow) > 0 && !matches(allow, req.Path) {
+			return &Error{Request: req, Err: fmt.Errorf("%w by the policy of this goferry", ErrBlocked),
+				Hint: "ask whoever runs this goferry to allow " + req.Path, HintCode: "policy.hint.blocked"}
+		}
+		return nil
+	}
+}
+
+// Observe tells done of each Open: its error and how long it took.
+func Observe(src Source, done func(ctx context.Context, req Request, took time.Duration, err error)) Source {
+	return SourceFunc(func(ctx context.Context, req Request) (File, error) {
+		start := time.Now()
+		f, err := src.Open(ctx, req)
+		done(ctx, req, time.Since(start), err)
+		return f, err
+	})
+}
+
+// Fail answers every request with err; each caller gets an *Error of its own request.
+func Fail(source string, err error, hint, code string) Source {
+	return SourceFunc(func(_ context.Context, req Request) (File, error) {
+		return nil, &Error{Source: source, Request: req, Err: err, Hint: hint, HintCode: code}
+	})
+}
