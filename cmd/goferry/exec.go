@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/goferry/goferry/internal/config"
+	"github.com/goferry/goferry/internal/gocmd"
+	"github.com/goferry/goferry/internal/server"
+)
+
+func (a *app) execCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "exec -- CMD [ARGS…]",
+		Short:   a.p.T("exec.short"),
+		Long:    a.p.T("exec.long"),
+		Example: a.example("exec.example"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return misuse(cmd, "", "error.exec-no-command")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.load(cmd)
+			if err != nil {
+				return err
+			}
+			a.exit, err = a.execute(cmd.Context(), cfg, args)
+			return err
+		},
+	}
+	a.settingFlags(cmd.Flags(), false)
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+// execute runs argv with a module proxy of its own on a loopback port, over the user's cache.
+// Of the environment GOPROXY alone is changed.
+func (a *app) execute(ctx context.Context, cfg *config.Config, argv []string) (code int, err error) {
+	level := max(cfg.LogLevel, slog.LevelWarn) // the terminal belongs to the command
+	if cfg.Origin("log.level").Kind != config.FromDefault {
+		level = cfg.LogLevel
+	}
+	log := newLogger(a.stderr, cfg, level)
+	f, err := a.wire(cfg, log, nil, newTally())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	srv, err := server.Listen(ctx, server.Config{Listen: "127.0.0.1:0", ShutdownTimeout: cfg.ShutdownTimeout, Logger: log})
+	if err != nil {
+		return 0, listenFault(cfg, err)
+	}
+	// The proxy lives as long as the command, which is told of signals itself.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(serving, a.mux(f, srv.URL())) }()
+	kept := make(chan error, 1)
+	go func() { kept <- f.store.Run(serving) }()
+	code, err = a.runner.Exec(context.WithoutCancel(ctx), gocmd.ExecCmd{
+		Argv: argv, Env: []string{"GOPROXY=" + srv.URL()},
+		Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr,
+	})
+	stop()
+	err = errors.Join(err, <-served, <-kept)
+	var te *gocmd.ToolError
+	if errors.As(err, &te) {
+		return 0, &fault{code: "error.no-command", args: []any{"Name", te.Name, "Err", te.Err}, hint: execHint(te.Name), exit: 1, err: err}
+	}
+	a.say(f.tally.line(a))
+	return code, err
+}
+
+func execHint(name string) string {
+	if strings.TrimSuffix(name, ".exe") == "go" {
+		return "hint.no-go"
+	}
+	return "hint.no-command"
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/goferry/goferry/internal/config"
+	"github.com/goferry/goferry/internal/text"
+)
+
+// helpColumns is how wide help is, on any terminal: lines of more are hard to read.
+const helpColumns = 100
+
+// help says how cmd is used: examples come before all reference, exit codes last.
+func (a *app) help(cmd *cobra.Command) {
+	w := cmd.OutOrStdout()
+	about := cmd.Long
+	if about == "" {
+		about = cmd.Short
+	}
+	a.lines(w, "", about)
+	if cmd.HasExample() {
+		a.section(w, "usage.examples")
+		for line := range strings.SplitSeq(cmd.Example, "\n") {
+			fmt.Fprintln(w, strings.TrimRight(line, " "))
+		}
+	}
+	a.section(w, "usage.usage")
+	fmt.Fprintln(w, "  "+a.useLine(cmd))
+	a.commandTable(w, cmd)
+	if cmd.HasAvailableLocalFlags() {
+		a.section(w, "usage.flags")
+		a.flagTable(w, cmd.LocalFlags())
+	}
+	if cmd.HasAvailableInheritedFlags() {
+		a.section(w, "usage.global")
+		a.flagTable(w, cmd.InheritedFlags())
+	}
+	a.section(w, "usage.exit")
+	a.lines(w, "  ", a.p.T("usage.exit-codes"))
+}
+
+func (a *app) section(w io.Writer, code string) { fmt.Fprintf(w, "\n%s\n", a.p.T(code)) }
+
+// lines prints s, wrapped, with indent before each line.
+func (a *app) lines(w io.Writer, indent, s string) {
+	for _, line := range text.Wrap(s, helpColumns-len(indent)) {
+		fmt.Fprintln(w, strings.TrimRight(indent+line, " "))
+	}
+}
+
+// useLine is how cmd is called, in the language of the user.
+func (a *app) useLine(cmd *cobra.Command) string {
+	line := cmd.CommandPath()
+	if cmd.HasAvailableSubCommands() {
+		return line + " " + a.p.T("usage.command")
+	}
+	if cmd.HasAvailableLocalFlags() {
+		line += " [" + a.p.T("usage.flags-word") + "]"
+	}
+	return line + strings.TrimPrefix(cmd.Use, cmd.Name())
+}
+
+func (a *app) commandTable(w io.Writer, cmd *cobra.Command) {
+	if !cmd.HasAvailableSubCommands() {
+		return
+	}
+	a.section(w, "usage.commands")
+	var rows [][2]string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			rows = append(rows, [2]string{"  " + sub.Name(), sub.Short})
+		}
+	}
+	a.table(w, rows)
+}
+
+func (a *app) flagTable(w io.Writer, fs *pflag.FlagSet) {
+	var rows [][2]string
+	fs.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
+		name := "      --" + f.Name
+		if f.Shorthand != "" {
+			name = "  -" + f.Shorthand + ", --" + f.Name
+		}
+		if word := valueWord(f); word != "" {
+			name += " " + word
+		}
+		rows = append(rows, [2]string{name, f.Usage})
+	})
+	a.table(w, rows)
+}
+
+// table prints rows of two columns, the second of which is wrapped.
+func (a *app) table(w io.Writer, rows [][2]string) {
+	left := 0
+	for _, row := range rows {
+		left = max(left, text.Columns(row[0])+2)
+	}
+	for _, row := range rows {
+		name := row[0]
+		for _, line := range text.Wrap(row[1], helpColumns-left) {
+			fmt.Fprintln(w, name+strings.Repeat(" ", left-text.Columns(name))+line)
+			name = ""
+		}
+	}
+}
+
+// valueWord stands in help for the value of a flag; a flag that takes none has none.
+func valueWord(f *pflag.Flag) string {
+	switch f.Name {
+	case "cache":
+		return "DIR"
+	case "config", "tls-cert", "tls-key":
+		return "FILE"
+	case "listen":
+		return "HOST:PORT"
+	case "sumdb", "lang":
+		return "NAME"
+	case "upstream":
+		return "LIST"
+	case "private":
+		return "PATTERNS"
+	case "log-format", "log-level":
+		return "WORD"
+	}
+	switch f.Value.Type() {
+	case config.TypeBool.String():
+		return ""
+	case config.TypeInt.String():
+		return "N"
+	}
+	return strings.ToUpper(f.Value.Type())
+}

@@ -1,0 +1,196 @@
+//go:build unix
+
+package main
+
+import (
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/goferry/goferry/internal/goproxytest"
+)
+
+// readmeLines are the command lines in the sh blocks of a README, in order.
+func readmeLines(t *testing.T, file string) []string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	in := false
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "```sh":
+			in = true
+		case strings.HasPrefix(line, "```"):
+			if !in && line != "```" {
+				t.Errorf("%s: a block that is not run: %s", file, line)
+			}
+			in = false
+		case in && line != "" && !strings.HasPrefix(line, "#"):
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// A reader does what the README says, line by line: in a checkout of this repository and in a
+// project of his own, on a fresh machine but for the modules that goferry is built from.
+type reader struct {
+	*rig
+	root, app string // the checkout, the project
+	bin       string // where go install puts goferry
+}
+
+func newReader(t *testing.T) *reader {
+	t.Helper()
+	up := goproxytest.New(t)
+	up.LoadFS(os.DirFS("testdata/mod"))
+	up.AddModule("example.com/old", "v1.2.0", map[string]string{"old.go": "package old\n"})
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &reader{rig: rigFor(t, up), root: root}
+	r.app, r.bin = filepath.Join(r.work, "app"), filepath.Join(r.work, "bin")
+	r.vars["GOBIN"], r.vars["PATH"] = r.bin, r.bin+":"+os.Getenv("PATH")
+	r.vars["GOFLAGS"] = "-modcacherw -buildvcs=false"
+	r.vars["GOPROXY"] = up.URL // what a go command comes with
+	for _, k := range []string{"GOFERRY_UPSTREAM", "GOFERRY_CACHE", "GOFERRY_LINK_RETRIES"} {
+		delete(r.vars, k)
+		t.Setenv(k, "")
+	}
+	files := map[string]string{
+		"go.mod":  "module example.com/app\n\ngo 1.21\n\nrequire example.com/old v1.2.0\n",
+		"main.go": "package main\n\nimport _ \"example.com/old\"\n\nfunc main() {}\n",
+	}
+	for name, text := range files {
+		if err := os.MkdirAll(r.app, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(r.app, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.do(t, r.app, "go mod tidy", "GOMODCACHE="+filepath.Join(r.work, "author")) // a project has a go.sum
+	return r
+}
+
+// sh makes a command of a line of the README, to be run in dir.
+func (r *reader) sh(dir, line string, env ...string) *exec.Cmd {
+	cmd := exec.Command("sh", "-c", line)
+	cmd.Dir, cmd.Env = dir, r.environ(env...)
+	return cmd
+}
+
+// do runs a line, which must succeed.
+func (r *reader) do(t *testing.T, dir, line string, env ...string) string {
+	t.Helper()
+	out, errs, code := finish(t, r.sh(dir, line, env...))
+	if code != 0 {
+		t.Fatalf("%s: exit code %d\n%s%s", line, code, out, errs)
+	}
+	return out
+}
+
+// checkout is the environment of lines that build goferry: its modules are here already.
+func (r *reader) checkout(t *testing.T) string { return "GOMODCACHE=" + goEnvOf(t, "GOMODCACHE") }
+
+// follow does what a line says.
+func (r *reader) follow(t *testing.T, line string) {
+	t.Helper()
+	words := strings.Fields(line)
+	switch {
+	case line == "go run ./cmd/goferry serve":
+		r.serveLine(t, r.root, line, r.checkout(t))
+	case line == "go install ./cmd/goferry":
+		r.do(t, r.root, line, r.checkout(t))
+		if got := strings.TrimSpace(r.do(t, r.app, "command -v goferry")); got != filepath.Join(r.bin, "goferry") {
+			t.Fatalf("goferry is %s, not the one that was installed", got)
+		}
+	case line == "make test": // not for real: this is one of the tests
+		if out := r.do(t, r.root, "make -n test"); !strings.Contains(out, "sh scripts/test-deps.sh") || !strings.Contains(out, "go test ./...") {
+			t.Errorf("make test does %s", out)
+		}
+		r.do(t, r.root, "sh scripts/test-deps.sh")
+	case strings.HasPrefix(line, "go env -w GOPROXY="), line == "go env -u GOPROXY":
+		r.do(t, r.app, line, "GOPROXY=")
+		want, set := strings.CutPrefix(line, "go env -w GOPROXY=")
+		if got := strings.TrimSpace(r.do(t, r.app, "go env GOPROXY", "GOPROXY=")); (got == want) != set {
+			t.Errorf("after %s GOPROXY is %s", line, got)
+		}
+	case len(words) > 1 && words[0] == "goferry" && words[1] == "serve":
+		r.serveLine(t, r.app, line)
+	case len(words) > 1 && words[0] == "goferry" && strings.Contains(" exec cache config ", " "+words[1]+" "):
+		r.do(t, r.app, line)
+	default:
+		t.Errorf("the test does not know what to do with the line: %s", line)
+	}
+}
+
+// serveLine runs a line that serves until it answers, and interrupts it as Ctrl-C does.
+func (r *reader) serveLine(t *testing.T, dir, line string, env ...string) {
+	t.Helper()
+	cmd := r.sh(dir, "exec "+freePort(t, line), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s := serveWith(t, cmd)
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }) // what go run has started
+	if !strings.Contains(s.url, ":804") && freePort(t, line) == line {
+		t.Errorf("%s listens on %s", line, s.url)
+	}
+	if resp, body, err := fetchAll(t, client(t), s.url+"/-/readyz"); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("%s: %v %s", line, err, body)
+	}
+	if !strings.Contains(line, "--upstream") { // that one is beyond this machine
+		if _, body, err := fetchAll(t, client(t), s.url+"/example.com/old/@v/list"); err != nil || string(body) != "v1.2.0\n" {
+			t.Errorf("%s: a list is answered with %q, %v", line, body, err)
+		}
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	goRun := strings.HasPrefix(line, "go run ") // which ends with 1 after an interrupt, whatever it runs says
+	if code := cmd.ProcessState.ExitCode(); code != 0 && !goRun || strings.Contains(s.log.all(), "goferry: hint: ") {
+		t.Errorf("%s ends with %d\n%s", line, code, s.log.all())
+	}
+}
+
+// freePort changes the port of a line that serves if somebody has it.
+func freePort(t *testing.T, line string) string {
+	t.Helper()
+	rest, addr, ok := strings.Cut(line, " --listen ")
+	if !ok {
+		addr = "127.0.0.1:8046"
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return rest + " --listen 127.0.0.1:0"
+	}
+	ln.Close()
+	return line
+}
+
+// TestReadme runs every command line of both READMEs.
+func TestReadme(t *testing.T) {
+	en, zh := readmeLines(t, "../../README.md"), readmeLines(t, "../../README.zh-CN.md")
+	if len(en) < 10 {
+		t.Fatalf("README.md has only %d command lines", len(en))
+	}
+	if diff := cmp.Diff(en, zh); diff != "" {
+		t.Errorf("the READMEs have different commands (-en +zh):\n%s", diff)
+	}
+	r := newReader(t)
+	for _, line := range en {
+		t.Run(line, func(t *testing.T) { r.follow(t, line) })
+	}
+}
