@@ -163,7 +163,8 @@ func (s *Store) moveIn(tmp, name string) error {
 		if _, err := s.root.Lstat(tmp); err != nil {
 			return err // the spool is gone, folders will not help
 		}
-		if err := s.root.MkdirAll(dir, dirPerm); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// A folder that comes and goes while it is made is said to exist, or not to.
+		if err := s.root.MkdirAll(dir, dirPerm); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
