@@ -88,13 +88,15 @@ func (c *crash) addModules() {
 	}
 }
 
-// killAmidFills asks for random files side by side and kills the server at a random moment.
+// killAmidFills asks for random files side by side and kills the server at a random moment after
+// the first whole answer: a busy machine takes its time until then.
 func (c *crash) killAmidFills(t *testing.T, s *served) {
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
 	hc := &http.Client{Transport: tr}
 	var wg sync.WaitGroup
-	stop := make(chan struct{})
+	stop, first := make(chan struct{}), make(chan struct{})
+	begun := sync.OnceFunc(func() { close(first) })
 	for range 6 {
 		rnd := rand.New(rand.NewPCG(c.rnd.Uint64(), 1))
 		wg.Go(func() {
@@ -103,10 +105,17 @@ func (c *crash) killAmidFills(t *testing.T, s *served) {
 				case <-stop:
 					return
 				default:
-					c.ask(t, hc, s.url, c.names[rnd.IntN(len(c.names))])
+					if c.ask(t, hc, s.url, c.names[rnd.IntN(len(c.names))]) {
+						begun()
+					}
 				}
 			}
 		})
+	}
+	select {
+	case <-first:
+	case <-time.After(20 * time.Second):
+		t.Error("no answer came")
 	}
 	moment := time.NewTimer(time.Duration(c.rnd.IntN(60_000)) * time.Microsecond)
 	<-moment.C
@@ -115,25 +124,26 @@ func (c *crash) killAmidFills(t *testing.T, s *served) {
 	wg.Wait()
 }
 
-// ask wants an answer that ends cleanly to be the whole file.
-func (c *crash) ask(t *testing.T, hc *http.Client, url, name string) {
+// ask wants an answer that ends cleanly to be the whole file, and reports whether one came.
+func (c *crash) ask(t *testing.T, hc *http.Client, url, name string) bool {
 	resp, err := hc.Get(url + "/" + name)
 	if err != nil {
-		return // killed
+		return false // killed
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return
+		return false
 	}
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("%s: %s\n%s", name, resp.Status, body)
-		return
+		return false
 	}
 	c.answers.Add(1)
 	if want := c.upstream(t, name); !bytes.Equal(body, want) {
 		t.Errorf("%s: got %d bytes that are not the %d of upstream", name, len(body), len(want))
 	}
+	return true
 }
 
 // upstream is the file as upstream has it, without the network.

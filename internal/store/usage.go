@@ -123,10 +123,10 @@ func (s *Store) writeUsage(r record) error {
 }
 
 // lockUsage takes the lock of usage.json. Its holders need a millisecond, so one
-// that does not get it in a second meets a stopped process and gives up.
+// that does not get it in five seconds meets a stopped process and gives up.
 func (s *Store) lockUsage() (*os.File, error) {
 	done := make(chan struct{})
-	timer := time.AfterFunc(time.Second, func() { close(done) })
+	timer := time.AfterFunc(5*time.Second, func() { close(done) })
 	defer timer.Stop()
 	f, err := s.acquire(usageLock, done)
 	if err == nil && f == nil {
