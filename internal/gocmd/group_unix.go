@@ -58,18 +58,26 @@ func (g *group) gone(within time.Duration) bool {
 	defer tick.Stop()
 	for end := time.Now().Add(within); ; <-tick.C {
 		empty := errors.Is(syscall.Kill(-g.id, 0), syscall.ESRCH) || onlyZombies(g.id)
-		g.reap()
+		if g.reap() {
+			empty = false
+		}
 		if empty || !time.Now().Before(end) {
 			return empty
 		}
 	}
 }
 
-func (g *group) reap() {
+// reap reaps what has ended of the group, and reports whether children of ours are left in it. One that
+// has threads may look like a zombie while the last of them is still ending.
+func (g *group) reap() (left bool) {
 	for {
 		pid, err := unix.Wait4(-g.id, nil, unix.WNOHANG, nil)
-		if pid == 0 || err != nil && !errors.Is(err, unix.EINTR) {
-			return
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return false
+		case pid == 0:
+			return true
 		}
 	}
 }
