@@ -251,7 +251,7 @@ func (a *app) source(f *ferry) (goproxy.Source, error) {
 		link := goproxy.Link{Name: goproxy.RedactURL(up.URL), Sep: up.Sep}
 		switch {
 		case up.URL == "direct":
-			link.Source = direct
+			link.Source, link.Origin = direct, true
 		case strings.HasPrefix(up.URL, "file:"):
 			dir, err := fileDir(up.URL)
 			if err != nil {
@@ -263,7 +263,7 @@ func (a *app) source(f *ferry) (goproxy.Source, error) {
 			if err != nil {
 				return nil, f.cfg.Fault("upstream", err)
 			}
-			link.Source = goproxy.Strict(c)
+			link.Source, link.Decides = goproxy.Strict(c), true
 		}
 		links = append(links, link)
 	}

@@ -27,42 +27,113 @@ type Link struct {
 	Name   string // for logs; without credentials
 	Source Source
 	Sep    Sep // what stands behind it; of no meaning for the last link
+
+	// Decides says that Source is a module proxy that makes what it lacks from the origin:
+	// where it has a module, its "not found" for a longer path is the last word of a look-up.
+	Decides bool
+	// Origin says that Source is version control, which is not asked once a link has decided.
+	Origin bool
 }
 
 // Chain asks its links in turn, as the go command walks GOPROXY. When no link has
 // the file, the error of the chain is the one that says most: an ErrMismatch, else the last
 // that is not Absent ("could not find out" anywhere is never "not found"), else the last.
 //
+// One answer ends the walk early: where a link that Decides has no module at the path of a List, Latest or
+// Info but has one at a shorter path, as the go command finds out by asking for every prefix of a package,
+// then the origin is not asked, and a link that could not find out does not hide it.
+//
 // A File that a chain opened and that turned out to be bad (see Avoid) is asked
 // for once more by opening it with the same context: the link that served it is passed over,
 // and the chain goes on where the separator allows that after any error.
 func Chain(links ...Link) Source {
-	return SourceFunc(func(ctx context.Context, req Request) (File, error) {
-		avoid := avoidFrom(ctx)
-		var best error
-		for i, l := range links {
-			var f File
-			err := avoid.reason(i)
-			if err == nil {
-				f, err = l.Source.Open(ctx, req)
-			}
-			if err == nil {
-				avoid.serve(i, l.Name)
-				return f, nil
-			}
-			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-				return nil, err
-			}
-			best = moreTelling(best, err)
-			if !l.Sep.goesOn(err) {
-				break
-			}
+	c := &chain{links: links, owners: make([]*owner, len(links))}
+	for i, l := range links {
+		if l.Decides {
+			c.owners[i] = &owner{src: l.Source}
 		}
-		if best == nil {
-			best = &Error{Request: req, Err: fmt.Errorf("%w: no upstream is configured", ErrUnavailable)}
+	}
+	return c
+}
+
+type chain struct {
+	links  []Link
+	owners []*owner // nil for links that do not decide
+}
+
+// Open implements Source.
+func (c *chain) Open(ctx context.Context, req Request) (File, error) {
+	avoid := avoidFrom(ctx)
+	w := walk{chain: c, req: req}
+	for i, l := range c.links {
+		if l.Origin && !w.versioned() && w.decided(ctx) {
+			return nil, w.final
 		}
-		return nil, best
-	})
+		if i > 0 && ctx.Err() != nil {
+			return nil, &Error{Request: req, Err: context.Cause(ctx)}
+		}
+		var f File
+		err := avoid.reason(i)
+		if err == nil {
+			f, err = l.Source.Open(ctx, req)
+		}
+		if err == nil {
+			avoid.serve(i, l.Name)
+			return f, nil
+		}
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil, err
+		}
+		w.failed(i, err)
+		if !l.Sep.goesOn(err) {
+			break
+		}
+	}
+	if w.best == nil {
+		return nil, &Error{Request: req, Err: fmt.Errorf("%w: no upstream is configured", ErrUnavailable)}
+	}
+	if errors.Is(w.best, ErrUnavailable) && w.decided(ctx) {
+		return nil, w.final
+	}
+	return nil, w.best
+}
+
+// A walk is one request on its way along a chain.
+type walk struct {
+	*chain
+	req    Request
+	best   error   // the most telling so far
+	absent []claim // of the links that may decide
+	final  error   // set once decided
+}
+
+type claim struct {
+	link int
+	err  error
+}
+
+func (w *walk) failed(i int, err error) {
+	w.best = moreTelling(w.best, err)
+	if w.owners[i] != nil && Absent(err) {
+		w.absent = append(w.absent, claim{i, err})
+	}
+}
+
+// versioned requests may be for a module that the build needs, and that only the
+// origin has; all others look for what there is.
+func (w *walk) versioned() bool { return w.req.Kind == Info && w.req.Immutable() }
+
+func (w *walk) decided(ctx context.Context) bool {
+	if !probed(w.req) {
+		return false
+	}
+	for _, a := range w.absent {
+		if w.final == nil && w.owners[a.link].decides(ctx, w.req) {
+			w.final = a.err
+		}
+	}
+	w.absent = nil
+	return w.final != nil
 }
 
 func (s Sep) goesOn(err error) bool {
