@@ -69,7 +69,8 @@ func TestDefaults(t *testing.T) {
 		CacheDir: "/var/cache/goferry", CacheMaxSize: 20 << 30,
 		FreshList: time.Minute, FreshLatest: time.Minute, FreshQuery: time.Minute, FreshAbsent: time.Minute,
 		LinkConnectTimeout: 10 * time.Second, LinkTLSTimeout: 10 * time.Second,
-		LinkFirstByteTimeout: time.Minute, LinkStallTimeout: 10 * time.Second, LinkRetries: 2,
+		LinkFirstByteTimeout: time.Minute, LinkStallTimeout: 10 * time.Second, LinkRetries: 5,
+		LinkSplit: 4 << 20, LinkConnections: 8, MirrorsHedge: 5, Prefetch: "on", PrefetchWaste: 15, WatchEvery: time.Hour,
 		DirectParallel: 4, DirectTimeout: 10 * time.Minute,
 		LogFormat: "text", LogAccess: true,
 	}
@@ -185,6 +186,11 @@ func TestBadValues(t *testing.T) {
 		{"cache-idle", "10", `"10": not a duration`, "hint.value-duration"},
 		{"cache-idle", "200000d", `"200000d": too long`, "hint.value-duration"},
 		{"link-stall-timeout", "0s", `"0s": must be more than zero`, "hint.value-duration"},
+		{"link-hosts", "a.test", `"a.test": "a.test" is not NAME=ADDRESS`, "hint.value-list"},
+		{"link-hosts", "a.test=b.test", `"a.test=b.test": "b.test" is not an IP address`, "hint.value-list"},
+		{"link-doh", "http://192.0.2.1/q", `"http://192.0.2.1/q": "http://192.0.2.1/q" is not an https URL`, "hint.value-list"},
+		{"prefetch-waste", "101", `"101": more than 100 percent`, "hint.value-int"},
+		{"prefetch", "metered", `"metered": not one of on, off`, "hint.value-choice"},
 		{"link-retries", "-1", `"-1": must not be negative`, "hint.value-int"},
 		{"link-retries", "99999999999", `"99999999999": too large`, "hint.value-int"},
 		{"link-retries", "two", `"two": not a whole number`, "hint.value-int"},
@@ -244,7 +250,7 @@ func TestRowsAgree(t *testing.T) {
 		if d := messages.T(s.Code); !messages.Has(s.Code) || strings.ContainsAny(d, "\n`") || strings.HasSuffix(d, ".") || d[0] >= 'A' && d[0] <= 'Z' && d[1] >= 'a' {
 			t.Errorf("%s is described %q; want the message %s: one line, lower case, no period, no back quote", s.Key, d, s.Code)
 		}
-		if s.TOML != s.Key && s.Key != "cache" {
+		if s.TOML != s.Key && s.Key != "cache" && s.Key != "prefetch" {
 			t.Errorf("%s has its place in the file at %s", s.Key, s.TOML)
 		}
 	}
@@ -280,6 +286,10 @@ func TestEveryRowReachesItsOwnField(t *testing.T) {
 			text = s.Choices[len(s.Choices)-1]
 		case s.Key == "listen":
 			text = ":0"
+		case s.Key == "link.hosts":
+			text = "a.test=192.0.2.1,b.test=2001:db8::1"
+		case s.Key == "link.doh":
+			text = "https://192.0.2.1/dns-query,https://dns.test/q"
 		case s.Key == "tls.cert":
 			flags["tls-key"] = "" // and be told that it is missing, below
 		}

@@ -40,6 +40,20 @@ type Values struct {
 	LinkFirstByteTimeout time.Duration // from request to the answer's header
 	LinkStallTimeout     time.Duration // longest silence within a body
 	LinkRetries          int           // attempts after the first
+	LinkSplit            Size          // bodies from this size may come over several connections; 0 for never
+	LinkConnections      int           // connections that one body may come over
+	LinkHosts            []string      // NAME=ADDRESS: addresses that are used instead of a look-up
+	LinkDoH              []string      // URLs of DNS over HTTPS resolvers
+
+	MirrorsHedge int // percent of requests that a second mirror may be asked; 0 for none
+
+	Prefetch      string // "on" or "off"
+	PrefetchWaste int    // percent of the bytes served to a client
+
+	WatchModules []string      // module patterns, or "all" for what was served; empty for none
+	WatchEvery   time.Duration // between two rounds
+	WatchWindow  string        // HH:MM-HH:MM, local time; empty for always
+	WatchRate    Size          // bytes per second; 0 for no limit
 
 	DirectParallel int           // version control processes at a time
 	DirectTimeout  time.Duration // for one answer from version control
@@ -123,6 +137,7 @@ func Table() []Setting {
 	rows := topRows()
 	rows = append(rows, cacheRows()...)
 	rows = append(rows, linkRows()...)
+	rows = append(rows, aheadRows()...)
 	rows = append(rows, otherRows()...)
 	for i := range rows {
 		s := &rows[i]
@@ -173,7 +188,23 @@ func linkRows() []Setting {
 		{Key: "link.tls-timeout", Type: TypeDuration, Default: "10s", positive: true, field: func(v *Values) any { return &v.LinkTLSTimeout }},
 		{Key: "link.first-byte-timeout", Type: TypeDuration, Default: "1m", positive: true, field: func(v *Values) any { return &v.LinkFirstByteTimeout }},
 		{Key: "link.stall-timeout", Type: TypeDuration, Default: "10s", positive: true, field: func(v *Values) any { return &v.LinkStallTimeout }},
-		{Key: "link.retries", Type: TypeInt, Default: "2", field: func(v *Values) any { return &v.LinkRetries }},
+		{Key: "link.retries", Type: TypeInt, Default: "5", field: func(v *Values) any { return &v.LinkRetries }},
+		{Key: "link.split", Type: TypeSize, Default: "4MiB", field: func(v *Values) any { return &v.LinkSplit }},
+		{Key: "link.connections", Type: TypeInt, Default: "8", positive: true, field: func(v *Values) any { return &v.LinkConnections }},
+		{Key: "link.hosts", Type: TypeList, valid: validHosts, field: func(v *Values) any { return &v.LinkHosts }},
+		{Key: "link.doh", Type: TypeList, valid: validHTTPS, field: func(v *Values) any { return &v.LinkDoH }},
+	}
+}
+
+func aheadRows() []Setting {
+	return []Setting{
+		{Key: "mirrors.hedge", Type: TypeInt, Default: "5", valid: validPercent, field: func(v *Values) any { return &v.MirrorsHedge }},
+		{Key: "prefetch", TOML: "prefetch.mode", Type: TypeString, Default: "on", Choices: []string{"on", "off"}, field: func(v *Values) any { return &v.Prefetch }},
+		{Key: "prefetch.waste", Type: TypeInt, Default: "15", valid: validPercent, field: func(v *Values) any { return &v.PrefetchWaste }},
+		{Key: "watch.modules", Type: TypeList, valid: validPatterns, field: func(v *Values) any { return &v.WatchModules }},
+		{Key: "watch.every", Type: TypeDuration, Default: "1h", positive: true, field: func(v *Values) any { return &v.WatchEvery }},
+		{Key: "watch.window", Type: TypeString, field: func(v *Values) any { return &v.WatchWindow }},
+		{Key: "watch.rate", Type: TypeSize, Default: "0", field: func(v *Values) any { return &v.WatchRate }},
 	}
 }
 

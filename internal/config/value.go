@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
+	"net/url"
 	"path"
 	"slices"
 	"strconv"
@@ -197,6 +199,44 @@ func validPatterns(text string) error {
 		}
 		if strings.Contains(item, "://") {
 			return errors.New("a URL; patterns are prefixes of module paths")
+		}
+	}
+	return nil
+}
+
+func validPercent(text string) error {
+	if n, err := strconv.Atoi(text); err == nil && n > 100 {
+		return errors.New("more than 100 percent")
+	}
+	return nil // what is no number is found elsewhere
+}
+
+// validHosts wants NAME=ADDRESS items; a name may come more than once.
+func validHosts(text string) error {
+	if text == "" {
+		return nil
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		name, addr, ok := strings.Cut(strings.TrimSpace(item), "=")
+		if !ok || name == "" || strings.ContainsAny(name, "/: ") {
+			return fmt.Errorf("%q is not NAME=ADDRESS", Redact(item))
+		}
+		if _, err := netip.ParseAddr(strings.TrimSpace(addr)); err != nil {
+			return fmt.Errorf("%q is not an IP address", Redact(addr))
+		}
+	}
+	return nil
+}
+
+// validHTTPS wants URLs of resolvers: an answer that anybody may change on the way is worth nothing.
+func validHTTPS(text string) error {
+	if text == "" {
+		return nil
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		u, err := url.Parse(strings.TrimSpace(item))
+		if err != nil || u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("%q is not an https URL", Redact(item))
 		}
 	}
 	return nil
