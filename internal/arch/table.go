@@ -52,6 +52,7 @@ func Helpers() []Helper {
 		{"goproxytest", "goproxy", []string{"goproxy"}},
 		{"storetest", "store", []string{"store"}},
 		{"texttest", "text", []string{"text"}},
+		{"weaklink", "transport", nil},
 	}
 }
 
