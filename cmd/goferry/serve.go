@@ -47,6 +47,9 @@ func newLogger(w io.Writer, cfg *config.Config, level slog.Level) *slog.Logger {
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
+	if lines, ok := w.(*server.LogWriter); ok {
+		return slog.New(server.NewTextHandler(lines, level))
+	}
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 

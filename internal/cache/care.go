@@ -241,7 +241,7 @@ func (c *Cache) repair(ctx context.Context, name string, req goproxy.Request) er
 	if err := c.cfg.Store.Remove(name); err != nil {
 		return err
 	}
-	c.hot.drop(name)
+	c.hot.drop(req)
 	f, err := c.Open(ctx, req)
 	if err != nil {
 		return fmt.Errorf("removed, but no good one could be had: %w", err)
@@ -287,7 +287,7 @@ func (c *Cache) put(ctx context.Context, req goproxy.Request, r io.Reader, mod t
 	if err := sp.commit(name, mod); err != nil {
 		return err
 	}
-	c.hot.drop(name)
+	c.hot.drop(req)
 	c.forgetAbsent(name)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goferry/goferry/internal/goproxy"
 	"github.com/goferry/goferry/internal/store"
 )
 
@@ -24,51 +25,57 @@ type hot struct {
 	max   int64
 	size  int64
 	order *list.List // of *hotEntry, most recently used first
-	byKey map[string]*list.Element
+	byReq map[goproxy.Request]*list.Element
 	seen  map[string]bool
 }
 
 type hotEntry struct {
+	req     goproxy.Request
 	name    string
-	data    []byte
-	mod     time.Time
+	file    *goproxy.MemFile // opened again for each asker; nobody changes its Meta
 	checked time.Time
 }
 
+func (e *hotEntry) size() int64 { return int64(len(e.file.Bytes()) + len(e.name)) }
+
 func newHot(max int64) *hot {
-	return &hot{max: max, order: list.New(), byKey: map[string]*list.Element{}, seen: map[string]bool{}}
+	return &hot{max: max, order: list.New(), byReq: map[goproxy.Request]*list.Element{}, seen: map[string]bool{}}
 }
 
-func (h *hot) get(name string, now time.Time, st *store.Store) (data []byte, mod time.Time, ok bool) {
+// get opens the file req, or returns nil if it is not in memory. It goes by the request, so that a hit
+// needs no name.
+func (h *hot) get(req goproxy.Request, now time.Time, st *store.Store) *goproxy.MemFile {
 	h.mu.Lock()
-	el := h.byKey[name]
+	el := h.byReq[req]
 	if el == nil {
 		h.mu.Unlock()
-		return nil, time.Time{}, false
+		return nil
 	}
 	h.order.MoveToFront(el)
 	e := el.Value.(*hotEntry)
-	data, mod = e.data, e.mod
 	due := now.Sub(e.checked) >= hotRecheck
 	if due {
 		e.checked = now // one asker looks, the others go on
 	}
 	h.mu.Unlock()
-	if due {
-		// Opening, not stat: it records the use, which keeps the blob from eviction.
-		f, err := st.Open(name)
-		if err != nil {
-			h.drop(name)
-			return nil, time.Time{}, false
-		}
-		info, err := f.Stat()
-		f.Close()
-		if err != nil || info.Size() != int64(len(data)) || !info.ModTime().Equal(mod) {
-			h.drop(name)
-			return nil, time.Time{}, false
-		}
+	if due && !e.unchanged(st) {
+		h.drop(req)
+		return nil
 	}
-	return data, mod, true
+	return e.file.Again()
+}
+
+// unchanged reports whether the store still has what is in memory.
+func (e *hotEntry) unchanged(st *store.Store) bool {
+	// Opening, not stat: it records the use, which keeps the blob from eviction.
+	f, err := st.Open(e.name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	is, err := f.Stat()
+	was, _ := e.file.Stat() // a MemFile's has no error
+	return err == nil && is.Size() == was.Size() && is.ModTime().Equal(was.ModTime())
 }
 
 // again reports whether name was asked about before, not long ago. Zips are admitted at
@@ -87,32 +94,33 @@ func (h *hot) again(name string) bool {
 	return false
 }
 
-func (h *hot) put(name string, data []byte, mod, now time.Time) {
-	if len(data) > hotMax {
+func (h *hot) put(req goproxy.Request, name string, file *goproxy.MemFile, now time.Time) {
+	if len(file.Bytes()) > hotMax {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.byKey[name] != nil {
+	if h.byReq[req] != nil {
 		return
 	}
-	h.byKey[name] = h.order.PushFront(&hotEntry{name: name, data: data, mod: mod, checked: now})
-	h.size += int64(len(data) + len(name))
+	e := &hotEntry{req: req, name: name, file: file, checked: now}
+	h.byReq[req] = h.order.PushFront(e)
+	h.size += e.size()
 	for h.size > h.max {
 		h.remove(h.order.Back())
 	}
 }
 
-func (h *hot) drop(name string) {
+func (h *hot) drop(req goproxy.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if el := h.byKey[name]; el != nil {
+	if el := h.byReq[req]; el != nil {
 		h.remove(el)
 	}
 }
 
 func (h *hot) remove(el *list.Element) {
 	e := h.order.Remove(el).(*hotEntry)
-	delete(h.byKey, e.name)
-	h.size -= int64(len(e.data) + len(e.name))
+	delete(h.byReq, e.req)
+	h.size -= e.size()
 }

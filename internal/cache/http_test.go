@@ -121,3 +121,27 @@ func TestRefusedOverHTTP(t *testing.T) {
 		t.Errorf("large: %d, %d bytes, %v", resp.StatusCode, len(body), err)
 	}
 }
+
+// nullWriter is an http.ResponseWriter that costs nothing.
+type nullWriter struct{ h http.Header }
+
+func (w *nullWriter) Header() http.Header         { return w.h }
+func (w *nullWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (w *nullWriter) WriteHeader(int)             {}
+
+// BenchmarkHit is what handler and cache cost for a go.mod in memory, without net/http.
+func BenchmarkHit(b *testing.B) {
+	up := newUpstream()
+	for _, name := range []string{"example.com/m/@v/v1.0.0.mod", "example.com/m/@v/v1.0.0.info"} {
+		up.files[name] = []byte(`{"Version":"v1.0.0"}`)
+		b.Run(name[len(name)-4:], func(b *testing.B) {
+			h := &goproxy.Handler{Source: newCache(b, cache.Config{Source: up})}
+			r := httptest.NewRequestWithContext(b.Context(), "GET", "/"+name, nil)
+			h.ServeHTTP(&nullWriter{http.Header{}}, r)
+			b.ReportAllocs()
+			for b.Loop() {
+				h.ServeHTTP(&nullWriter{make(http.Header)}, r)
+			}
+		})
+	}
+}

@@ -59,15 +59,15 @@ func (f *hitFile) Stat() (fs.FileInfo, error) {
 	return hitInfo{info, f.meta}, err
 }
 
+// openHot opens an immutable file that is kept in memory. It returns nil if it is not.
+func (c *Cache) openHot(req goproxy.Request) *goproxy.MemFile {
+	return c.hot.get(req, c.now(), c.cfg.Store)
+}
+
 // openStored opens what the store has under name. The error is goproxy.ErrNotExist if that is nothing.
+// It looks on the disk; what is in memory openHot has.
 func (c *Cache) openStored(req goproxy.Request, name string) (*stored, error) {
 	immutable := req.Immutable()
-	if immutable {
-		if data, mod, ok := c.hot.get(name, c.now(), c.cfg.Store); ok {
-			meta := &goproxy.Meta{Result: "hit"}
-			return &stored{file: goproxy.NewFile(req, data, mod, meta), meta: meta, fresh: true}, nil
-		}
-	}
 	f, err := c.cfg.Store.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, goproxy.ErrNotExist
@@ -98,10 +98,11 @@ func (c *Cache) openStored(req goproxy.Request, name string) (*stored, error) {
 	if _, err := io.ReadFull(f, data); err != nil {
 		return nil, fmt.Errorf("cache: %s: %w", name, err)
 	}
+	file := goproxy.NewFile(req, data, info.ModTime(), s.meta)
 	if immutable {
-		c.hot.put(name, data, info.ModTime(), c.now())
+		c.hot.put(req, name, file, c.now())
 	}
-	s.file = goproxy.NewFile(req, data, info.ModTime(), s.meta)
+	s.file = file
 	return s, nil
 }
 
@@ -226,6 +227,9 @@ func (c *Cache) openPresent(ctx context.Context, req goproxy.Request) (goproxy.F
 	notExist := &goproxy.Error{Source: "cache", Request: req, Err: goproxy.ErrNotExist}
 	if req.Kind == goproxy.Latest {
 		return nil, notExist
+	}
+	if f := c.openHot(req); f != nil {
+		return f, nil
 	}
 	if req.Kind != goproxy.List {
 		s, err := c.openStored(req, name)

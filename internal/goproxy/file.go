@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/module"
@@ -84,16 +85,31 @@ func (i FileInfo) Sys() any {
 // A MemFile is a File in memory.
 type MemFile struct {
 	bytes.Reader
+	*content
+}
+
+// content is what the files of the same bytes share.
+type content struct {
 	data []byte
 	info FileInfo
+	head atomic.Pointer[head] // nil until a Handler has answered with it
 }
 
 // NewFile returns a File that reads data. The caller must not change data afterwards.
 func NewFile(req Request, data []byte, mod time.Time, meta *Meta) *MemFile {
-	f := &MemFile{data: data, info: FileInfo{Base: base(req), Bytes: int64(len(data)), Mod: mod, Meta: meta}}
-	f.Reset(data)
+	return openContent(&content{data: data, info: FileInfo{Base: base(req), Bytes: int64(len(data)), Mod: mod, Meta: meta}})
+}
+
+func openContent(c *content) *MemFile {
+	f := &MemFile{content: c}
+	f.Reset(c.data)
 	return f
 }
+
+// Again opens the file once more, at its beginning. The files share all but their offsets, also their
+// Meta: whoever keeps a file in memory opens it by this for each asker, and what a Handler finds out
+// about it once is known to every later answer.
+func (f *MemFile) Again() *MemFile { return openContent(f.content) }
 
 // base is the last element of the name of req.
 func base(req Request) string {

@@ -68,7 +68,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.Request = req
 	ctx := r.Context()
-	if r.Header.Get("Disable-Module-Fetch") == "true" {
+	if v := r.Header["Disable-Module-Fetch"]; len(v) > 0 && v[0] == "true" {
 		ctx = WithCachedOnly(ctx)
 	}
 	look := r.Method == http.MethodHead && req.Kind == Zip && !IsCachedOnly(ctx)
@@ -126,7 +126,7 @@ func contentType(k Kind) []string {
 // file sends f and closes it.
 func (h *Handler) file(w http.ResponseWriter, r *http.Request, a *Answer, f File) {
 	defer f.Close()
-	head, err := peek(r, f)
+	begin, err := peek(r, f)
 	if err != nil {
 		h.error(w, r, a, err)
 		return
@@ -140,16 +140,16 @@ func (h *Handler) file(w http.ResponseWriter, r *http.Request, a *Answer, f File
 	if a.Result = meta.Result; a.Result == "" {
 		a.Result = "hit"
 	}
-	h.headers(w.Header(), a.Request, f, info, meta)
+	fixed := headOf(a.Request, f, info)
+	h.headers(w.Header(), fixed, meta)
 	switch {
 	case info.Size() < 0 && r.Method == http.MethodGet:
-		w.Header().Del("Accept-Ranges")
-		h.send(w, a, f, head, -1)
+		h.send(w, a, f, begin, -1)
 	case info.Size() < 0:
-		w.Header().Del("Accept-Ranges")
 		w.WriteHeader(http.StatusOK)
 	case plainGet(r):
-		h.send(w, a, f, head, info.Size())
+		w.Header()["Content-Length"] = fixed.length
+		h.send(w, a, f, begin, info.Size())
 	default:
 		h.part(w, r, a, f, info)
 	}
@@ -191,12 +191,9 @@ func peek(r *http.Request, f File) ([]byte, error) {
 	return buf[:n], err
 }
 
-// send writes the whole file, of which head has been read already. A failure after the first byte cuts the
+// send writes the whole file, of which begin has been read already. A failure after the first byte cuts the
 // connection: it is the only way left to say that the answer is not whole.
-func (h *Handler) send(w http.ResponseWriter, a *Answer, f File, head []byte, size int64) {
-	if size >= 0 {
-		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
-	}
+func (h *Handler) send(w http.ResponseWriter, a *Answer, f File, begin []byte, size int64) {
 	if m, ok := f.(*MemFile); ok {
 		n, err := w.Write(m.data)
 		a.Bytes, a.Err = int64(n), err
@@ -207,7 +204,7 @@ func (h *Handler) send(w http.ResponseWriter, a *Answer, f File, head []byte, si
 	if of, ok := src.Reader.(*os.File); ok {
 		a.Bytes, err = io.Copy(w, io.LimitReader(of, size)) // *os.File stays visible, for sendfile
 	} else {
-		a.Bytes, err = io.Copy(flushing(w), io.MultiReader(bytes.NewReader(head), src))
+		a.Bytes, err = io.Copy(flushing(w), io.MultiReader(bytes.NewReader(begin), src))
 	}
 	if err == nil && size >= 0 && a.Bytes < size {
 		err = io.ErrUnexpectedEOF
@@ -218,15 +215,50 @@ func (h *Handler) send(w http.ResponseWriter, a *Answer, f File, head []byte, si
 	}
 }
 
-func (h *Handler) headers(hd http.Header, req Request, f File, info fs.FileInfo, meta Meta) {
-	hd["Content-Type"], hd["Accept-Ranges"], hd["X-Content-Type-Options"] = contentType(req.Kind), bytesOnly, nosniff
+// head is what of an answer's header depends on nothing but the file and its name, as http.Header wants
+// it: nil is left out. It is never changed.
+type head struct {
+	req                    Request
+	immutable              bool
+	length, modified, etag []string
+}
+
+// headOf is computed once for a MemFile that many are given: it takes longer than to send a go.mod.
+func headOf(req Request, f File, info fs.FileInfo) *head {
+	m, inMemory := f.(*MemFile)
+	if inMemory {
+		if hd := m.head.Load(); hd != nil && hd.req == req {
+			return hd
+		}
+	}
+	hd := &head{req: req, immutable: req.Immutable()}
+	if info.Size() >= 0 {
+		hd.length = []string{strconv.FormatInt(info.Size(), 10)}
+	}
 	if !info.ModTime().IsZero() {
-		hd.Set("Last-Modified", info.ModTime().UTC().Format(http.TimeFormat))
+		hd.modified = []string{info.ModTime().UTC().Format(http.TimeFormat)}
 	}
-	if etag := etag(req, f, info); etag != "" {
-		hd.Set("Etag", etag)
+	if tag := etag(hd.immutable, f, info); tag != "" {
+		hd.etag = []string{tag}
 	}
-	if req.Immutable() {
+	if inMemory {
+		m.head.Store(hd)
+	}
+	return hd
+}
+
+func (h *Handler) headers(hd http.Header, fixed *head, meta Meta) {
+	hd["Content-Type"], hd["X-Content-Type-Options"] = contentType(fixed.req.Kind), nosniff
+	if fixed.length != nil {
+		hd["Accept-Ranges"] = bytesOnly
+	}
+	if fixed.modified != nil {
+		hd["Last-Modified"] = fixed.modified
+	}
+	if fixed.etag != nil {
+		hd["Etag"] = fixed.etag
+	}
+	if fixed.immutable {
 		hd["Cache-Control"] = forever
 	} else {
 		hd.Set("Cache-Control", "public, max-age="+strconv.Itoa(h.mutableAge()))
@@ -248,8 +280,8 @@ func (h *Handler) mutableAge() int {
 
 // etag is strong. What can change is known by its content; what cannot by the
 // moment it was kept and its length, which are fixed before the last byte is there.
-func etag(req Request, f File, info fs.FileInfo) string {
-	if m, ok := f.(*MemFile); ok && (!req.Immutable() || info.ModTime().IsZero()) {
+func etag(immutable bool, f File, info fs.FileInfo) string {
+	if m, ok := f.(*MemFile); ok && (!immutable || info.ModTime().IsZero()) {
 		sum := sha256.Sum256(m.data)
 		return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 	}

@@ -30,9 +30,13 @@ func NewLogWriter(w io.Writer) *LogWriter { return &LogWriter{w: w} }
 // Write takes whole lines. The error is that of w, if w was asked; lines that were put off are
 // lost silently if it fails.
 func (l *LogWriter) Write(p []byte) (int, error) {
+	return l.write(p, time.Now())
+}
+
+// write is Write at a time that is known already.
+func (l *LogWriter) write(p []byte, now time.Time) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
 	if l.closed || len(l.buf) == 0 && now.Sub(l.last) >= logQuiet {
 		l.last = now
 		return l.w.Write(p)

@@ -17,9 +17,10 @@ import (
 
 // A scope is what the middleware knows of one request. It is made by the
 // outermost middleware and found by the others, so that the whole stack costs
-// one context and one wrapped ResponseWriter. It is not pooled: a context
-// outlives its request where a handler detaches work from it.
+// one context, which it is itself, and one wrapped ResponseWriter. It is not pooled: a
+// context outlives its request where a handler detaches work from it.
 type scope struct {
+	context.Context
 	response response
 	id       [1]string // as http.Header wants it
 
@@ -29,6 +30,14 @@ type scope struct {
 }
 
 type scopeKey struct{}
+
+// Value finds the scope.
+func (s *scope) Value(key any) any {
+	if key == (scopeKey{}) {
+		return s
+	}
+	return s.Context.Value(key)
+}
 
 func scopeOf(ctx context.Context) *scope {
 	s, _ := ctx.Value(scopeKey{}).(*scope)
@@ -40,12 +49,12 @@ func enter(w http.ResponseWriter, r *http.Request, bufs *bufPool) (*scope, *http
 	if s := scopeOf(r.Context()); s != nil && w == http.ResponseWriter(&s.response) {
 		return s, r
 	}
-	s := &scope{response: response{ResponseWriter: w, bufs: bufs}}
+	s := &scope{Context: r.Context(), response: response{ResponseWriter: w, bufs: bufs}}
 	s.attrs = s.room[:0]
 	if outer := scopeOf(r.Context()); outer != nil { // somebody has wrapped the writer in between
 		s.id = outer.id
 	}
-	return s, r.WithContext(context.WithValue(r.Context(), scopeKey{}, s))
+	return s, r.WithContext(s)
 }
 
 // Observe tells done of each answer that the handler gives: its status, the bytes of its body,
@@ -150,10 +159,8 @@ func AccessLog(log *slog.Logger) func(http.Handler) http.Handler {
 	if log == nil {
 		return func(next http.Handler) http.Handler { return next }
 	}
-	l := &accessLog{log: log, attrs: sync.Pool{New: func() any {
-		a := make([]slog.Attr, 0, 10+maxAttrs)
-		return &a
-	}}}
+	l := &accessLog{h: log.Handler()}
+	l.text, _ = l.h.(*textHandler)
 	bufs := newBufPool()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -168,52 +175,73 @@ func AccessLog(log *slog.Logger) func(http.Handler) http.Handler {
 }
 
 type accessLog struct {
-	log   *slog.Logger
-	attrs sync.Pool
+	h    slog.Handler
+	text *textHandler // h if it is one, else nil
 }
 
 func (l *accessLog) line(r *http.Request, s *scope, start time.Time, finished bool) {
-	status := s.response.status
-	if status == 0 {
-		status = http.StatusOK // what net/http sends for a handler that says nothing
+	// 200 is what net/http sends for a handler that says nothing.
+	e := entry{level: slog.LevelInfo, status: cmp.Or(s.response.status, http.StatusOK)}
+	if e.status >= 500 {
+		e.level = slog.LevelWarn
 	}
-	level := slog.LevelInfo
-	if status >= 500 {
-		level = slog.LevelWarn
-	}
-	ctx, h := r.Context(), l.log.Handler()
-	if !h.Enabled(ctx, level) {
+	ctx := r.Context()
+	if !l.h.Enabled(ctx, e.level) {
 		return
 	}
-	now := time.Now()
 	remote, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		remote = r.RemoteAddr // a unix socket has no port
 	}
-	p := l.attrs.Get().(*[]slog.Attr)
-	a := append((*p)[:0],
-		slog.String("method", r.Method),
-		slog.String("path", clip(r.URL.Path, 1024)),
-		slog.Int("status", status),
-		slog.Int64("bytes", s.response.bytes),
-		slog.Duration("dur", now.Sub(start)),
-		slog.String("req", s.id[0]),
-		slog.String("proto", r.Proto),
-		slog.String("remote", remote),
-		slog.String("agent", clip(r.UserAgent(), 256)))
-	if !finished || ctx.Err() != nil {
-		a = append(a, slog.Bool("aborted", true))
+	e.now = time.Now()
+	e.method, e.path, e.proto = r.Method, clip(r.URL.Path, 1024), r.Proto
+	if agent := r.Header["User-Agent"]; len(agent) > 0 {
+		e.agent = clip(agent[0], 256)
 	}
+	e.bytes, e.dur, e.id, e.remote = s.response.bytes, e.now.Sub(start), s.id[0], remote
+	e.aborted = !finished || ctx.Err() != nil
 	s.mu.Lock()
-	a = append(a, s.attrs...)
-	s.mu.Unlock()
-	// Past the Logger: it would look up a source line that is always this one.
-	rec := slog.NewRecord(now, level, "request", 0)
-	rec.AddAttrs(a...)
-	_ = h.Handle(ctx, rec) // nowhere to tell that the log is broken
-	clear(a)
-	*p = a
-	l.attrs.Put(p)
+	defer s.mu.Unlock()
+	e.attrs = s.attrs
+	if l.text == nil || !l.text.write(&e) {
+		_ = l.h.Handle(ctx, e.record()) // nowhere to tell that the log is broken
+	}
+}
+
+// An entry is what a line of the access log says.
+type entry struct {
+	now                  time.Time
+	level                slog.Level
+	method, path         string
+	status               int
+	bytes                int64
+	dur                  time.Duration
+	id                   string
+	proto, remote, agent string
+	aborted              bool
+	attrs                []slog.Attr
+}
+
+const entryMessage = "request"
+
+// record is made past the Logger, which would look up a source line that is always this one.
+func (e *entry) record() slog.Record {
+	rec := slog.NewRecord(e.now, e.level, entryMessage, 0)
+	rec.AddAttrs(
+		slog.String("method", e.method),
+		slog.String("path", e.path),
+		slog.Int("status", e.status),
+		slog.Int64("bytes", e.bytes),
+		slog.Duration("dur", e.dur),
+		slog.String("req", e.id),
+		slog.String("proto", e.proto),
+		slog.String("remote", e.remote),
+		slog.String("agent", e.agent))
+	if e.aborted {
+		rec.AddAttrs(slog.Bool("aborted", true))
+	}
+	rec.AddAttrs(e.attrs...)
+	return rec
 }
 
 func clip(s string, n int) string {

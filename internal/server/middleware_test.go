@@ -343,7 +343,7 @@ func benchHandler() http.Handler {
 }
 
 func stacks() map[string]http.Handler {
-	text := slog.New(slog.NewTextHandler(io.Discard, nil))
+	text := slog.New(NewTextHandler(NewLogWriter(io.Discard), slog.LevelInfo))
 	return map[string]http.Handler{
 		"bare":   benchHandler(),
 		"id":     Wrap(benchHandler(), RequestID()),
