@@ -20,6 +20,7 @@ func Rooms() []Room {
 		{"gocmd", 0, "runs the go command and the tools it needs; the only room that starts processes", nil},
 		{"config", 0, "reads settings from flags, environment and file, and remembers where each came from", nil},
 		{"server", 0, "runs an HTTP server: listeners, middleware, health, metrics, graceful stop", nil},
+		{"service", 0, "installs goferry as a service of the user and takes it away again", nil},
 		{"text", 0, "turns message codes into Chinese and English", nil},
 		{"sumdb", 1, "checks files against the checksum database and proxies it, online or from a store", []string{"goproxy", "store", "flight"}},
 		{"cache", 1, "puts a store in front of a source: fills, freshness, eviction", []string{"goproxy", "store"}},
@@ -52,7 +53,7 @@ func Helpers() []Helper {
 		{"goproxytest", "goproxy", []string{"goproxy"}},
 		{"storetest", "store", []string{"store"}},
 		{"texttest", "text", []string{"text"}},
-		{"weaklink", "transport", nil},
+		{"weaklink", "transport", []string{"goproxy"}},
 	}
 }
 
@@ -71,6 +72,7 @@ func owners() []owner {
 		{"golang.org/x/mod/sumdb", []string{"sumdb"}, "owner"},
 		{"golang.org/x/mod/sumdb/note", []string{"sumdb"}, "owner"},
 		{"golang.org/x/mod/sumdb/tlog", []string{"sumdb"}, "owner"},
+		{"github.com/kardianos/service", []string{"service"}, "owner"}, // runs systemctl and launchctl
 		{"flag", []string{mainRoom}, "flag"},
 		{"github.com/spf13/pflag", []string{mainRoom}, "flag"},
 		{"github.com/spf13/cobra", []string{mainRoom}, "flag"},

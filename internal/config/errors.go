@@ -83,6 +83,8 @@ func hintText(code string) string {
 		return "correct the line; in TOML a Windows path stands between single quotes"
 	case "hint.config-missing":
 		return "--config and GOFERRY_CONFIG must name a file that can be read"
+	case "hint.config-by-hand":
+		return "write {{.Key}} into the file by hand"
 	case "hint.unknown-key":
 		return "did you mean {{.Near}}?"
 	case "hint.known-keys":

@@ -49,15 +49,27 @@ func (m Masked) LogValue() slog.Value { return slog.StringValue(m.String()) }
 // MarshalText implements encoding.TextMarshaler, for JSON.
 func (m Masked) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// urlStart finds where a URL of a list begins.
-var urlStart = regexp.MustCompile(`(^|[,|\s])[A-Za-z][A-Za-z0-9+.-]*://`)
+// urlStart finds where a URL of a list may begin.
+var urlStart = regexp.MustCompile(`(^|[,|=\s])[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// urlStarts finds where the URLs of a list begin. Behind a "?" the "=" belongs to a query.
+func urlStarts(list string) (starts [][]int) {
+	query := 0
+	for _, start := range urlStart.FindAllStringIndex(list, -1) {
+		if list[start[0]] == '=' && strings.Contains(list[query:start[0]], "?") {
+			continue
+		}
+		starts, query = append(starts, start), start[1]
+	}
+	return starts
+}
 
 // Redact masks the userinfo and the query of every URL in a list of URLs.
 // A list that is no good must not leak either (it ends in an error message), so
 // URLs are not parsed: all between "://" and the last "@" that could end it
 // goes. Rather too much is masked than too little.
 func Redact(list string) string {
-	starts := urlStart.FindAllStringIndex(list, -1)
+	starts := urlStarts(list)
 	starts = append(starts, []int{len(list), len(list)})
 	head := list[:starts[0][0]]
 	// "user:password@host", with the scheme forgotten or misspelt.

@@ -128,6 +128,9 @@ type Setting struct {
 	field    func(*Values) any       // pointer to the value
 }
 
+// Path reports whether the value names a file or folder, or is a list of them.
+func (s Setting) Path() bool { return s.path }
+
 func (s Setting) followsPrivate() bool { return s.Key == "noproxy" || s.Key == "nosumdb" }
 
 // Table lists all settings: the single truth from which flags, variables, file,

@@ -121,6 +121,8 @@ func TestRedact(t *testing.T) {
 		"https://u:p@a.test/x,direct": "https://***@a.test/x,direct",
 		"https://u:p@a.test|https://v:q@b.test/y":   "https://***@a.test|https://***@b.test/y",
 		"https://a.test,https://v:q@b.test":         "https://a.test,https://***@b.test",
+		"https://a.test/go/=https://u:p@b.test|off": "https://a.test/go/=https://***@b.test|off",
+		"https://a.test?x=https://s/t=http://u":     "https://a.test?***",
 		"https://u:p/w@a.test":                      "https://***@a.test",
 		"https://u:p,w@a.test":                      "https://***@a.test",
 		"https://u:p@w@a.test":                      "https://***@a.test",
