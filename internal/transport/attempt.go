@@ -7,6 +7,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,11 +16,14 @@ type Attempt struct {
 	Host      string        // the request's host, with its port if the URL has one
 	Method    string        // GET, HEAD, …
 	N         int           // 1 for the first try of a request, 2 and up for further ones
+	Resumed   bool          // its request asked for the rest of a body that broke off
+	Part      bool          // its request asked for a part of a body that comes over several connections
 	Proto     string        // "HTTP/1.1", "HTTP/2.0"; empty if no answer came
 	Status    int           // 0 if no answer came
 	Op        Op            // where it failed; empty if it did not
 	Failure   Failure       // why it failed; empty if it did not, Canceled if the asker left
 	Bytes     int64         // bytes of body that were read
+	Wasted    int64         // of Bytes, those that had come before; a server without ranges sends all again
 	FirstByte time.Duration // until the first byte of the answer; 0 if none came
 	Duration  time.Duration // until the body ended or was closed, or the failure
 }
@@ -37,13 +41,14 @@ var (
 // An attempt is one try of a request, from its dial to the end of its body.
 // Its fields are set by the hooks of net/http, which may run late and anywhere.
 type attempt struct {
-	cfg    *Config
-	asked  *http.Request // as it came, with the asker's context
-	sent   *http.Request // with the context of the attempt
-	cancel context.CancelCauseFunc
-	host   string   // without port
-	scheme string   // of the request
-	proxy  *url.URL // nil for none; has credentials
+	cfg     *Config
+	asked   *http.Request // as it came, with the asker's context
+	sent    *http.Request // with the context of the attempt
+	cancel  context.CancelCauseFunc
+	host    string        // without port
+	scheme  string        // of the request
+	proxy   *url.URL      // nil for none; has credentials
+	arrived *atomic.Int64 // bytes of all bodies of the client; nil for nobody counts
 
 	mu       sync.Mutex
 	step     step
@@ -72,7 +77,7 @@ func attemptFrom(ctx context.Context) *attempt {
 	return a
 }
 
-func newAttempt(cfg *Config, req *http.Request, proxy *url.URL, n int) *attempt {
+func newAttempt(cfg *Config, req *http.Request, proxy *url.URL, as try) *attempt {
 	a := &attempt{
 		cfg:    cfg,
 		asked:  req,
@@ -80,7 +85,7 @@ func newAttempt(cfg *Config, req *http.Request, proxy *url.URL, n int) *attempt 
 		scheme: req.URL.Scheme,
 		proxy:  proxy,
 		start:  time.Now(),
-		seen:   Attempt{Host: req.URL.Host, Method: req.Method, N: n},
+		seen:   Attempt{Host: req.URL.Host, Method: req.Method, N: as.n, Resumed: as.resumed, Part: as.part},
 	}
 	ctx := context.WithValue(req.Context(), attemptKey{}, a)
 	ctx, a.cancel = context.WithCancelCause(httptrace.WithClientTrace(ctx, a.trace()))
@@ -182,11 +187,11 @@ func (a *attempt) end(err error, bytes int64) {
 	if a.deadline != nil {
 		a.deadline.Stop()
 	}
-	a.seen.Bytes = bytes
+	a.seen.Bytes, a.seen.Wasted = bytes, min(a.seen.Wasted, bytes)
 	a.seen.Duration = time.Since(a.start)
 	if e, ok := Explain(err); ok {
 		a.seen.Op, a.seen.Failure = e.Op, e.Failure
-	} else if err != nil {
+	} else if err != nil && !errors.Is(err, errDone) {
 		a.seen.Op, a.seen.Failure = a.op(), Canceled
 	}
 	seen := a.seen
@@ -195,6 +200,20 @@ func (a *attempt) end(err error, bytes int64) {
 	if a.cfg.Observe != nil {
 		a.cfg.Observe(seen)
 	}
+}
+
+// latency is how long the first byte of the answer took.
+func (a *attempt) latency() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.seen.FirstByte
+}
+
+// repeats notes that the first n bytes of the body had come before.
+func (a *attempt) repeats(n int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seen.Wasted = n
 }
 
 // cause is what ended the context of the attempt; nil if nothing has.

@@ -38,6 +38,9 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.timer.Stop()
 	got := b.got.Add(int64(n))
+	if b.a.arrived != nil {
+		b.a.arrived.Add(int64(n))
+	}
 	if err == nil {
 		return n, nil
 	}
@@ -73,4 +76,10 @@ func (b *body) Close() error {
 	}
 	b.a.end(err, b.got.Load())
 	return b.ReadCloser.Close()
+}
+
+// reject closes b because of err, which is what the attempt came to.
+func (b *body) reject(err error) {
+	b.a.end(err, b.got.Load())
+	b.ReadCloser.Close()
 }

@@ -6,11 +6,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -23,18 +23,28 @@ const attemptDelay = 250 * time.Millisecond
 // in its context has one. Every wait has a deadline of its own, because net/http
 // lets a dial outlive the request that began it.
 type dialer struct {
-	lookup     func(ctx context.Context, host string) ([]netip.Addr, error)
+	names      names
+	memory     *Memory
+	log        *slog.Logger
 	net        net.Dialer
+	dial       func(ctx context.Context, network, addr string) (net.Conn, error) // to an address
 	connect    time.Duration
 	handshake  time.Duration
 	proxyTLS   *tls.Config
-	delay      time.Duration
+	delay      time.Duration // before the next address is tried beside one that does not connect
+	patience   time.Duration // before another way is tried beside one that stalls
 	maxHeaders int64
 }
 
 func newDialer(cfg *Config, roots *x509.CertPool) *dialer {
-	return &dialer{
-		lookup: cfg.Lookup,
+	hosts := map[string][]netip.Addr{}
+	for host, ips := range cfg.Hosts {
+		hosts[canonical(host)] = ips
+	}
+	d := &dialer{
+		names:  names{hosts: hosts, lookup: cfg.Lookup, patience: cfg.ConnectTimeout},
+		memory: cfg.Memory,
+		log:    cfg.Logger,
 		net: net.Dialer{
 			Timeout:         cfg.ConnectTimeout,
 			KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4},
@@ -43,8 +53,11 @@ func newDialer(cfg *Config, roots *x509.CertPool) *dialer {
 		handshake:  cfg.TLSTimeout,
 		proxyTLS:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}},
 		delay:      attemptDelay,
+		patience:   cfg.FallbackDelay,
 		maxHeaders: maxHeaderBytes,
 	}
+	d.dial = d.net.DialContext
+	return d
 }
 
 // DialContext connects to addr, or to the proxy of the attempt in ctx and
@@ -58,145 +71,70 @@ func (d *dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 		}
 		return newTracked(conn, conn), nil
 	}
-	raw, err := d.tcp(ctx, proxyAddr(a.proxy))
+	conn, raw, err := d.proxied(ctx, a, addr)
 	if err != nil {
-		return nil, proxyError(a.proxy, err)
-	}
-	conn, err := d.throughProxy(ctx, raw, a, addr)
-	if err != nil {
-		raw.Close()
-		return nil, proxyError(a.proxy, err)
+		return nil, err
 	}
 	return newTracked(conn, raw), nil
 }
 
 // tcp connects to the first address of addr's host that answers.
 func (d *dialer) tcp(ctx context.Context, addr string) (net.Conn, error) {
-	host, service, err := net.SplitHostPort(addr)
+	host, port, err := splitAddr(addr)
 	if err != nil {
-		return nil, &Error{Op: OpConnect, Failure: Other, Err: err}
+		return nil, err
 	}
-	port, err := strconv.ParseUint(service, 10, 16)
+	return d.reach(ctx, target{to: routeTo(host, portOf(port)), host: host, port: port, doh: true})
+}
+
+// tls connects to addr, or through the proxy of the attempt in ctx to it, and makes a TLS
+// connection of it. It returns a *tls.Conn above a *trackedConn.
+func (d *dialer) tls(ctx context.Context, addr string, conf *tls.Config, doh bool) (net.Conn, error) {
+	host, port, err := splitAddr(addr)
 	if err != nil {
-		return nil, &Error{Op: OpConnect, Failure: Other, Host: host, Err: err}
+		return nil, err
 	}
-	ips, err := d.resolve(ctx, host)
+	t := target{to: routeTo(host, portOf(port)), host: host, port: port, tls: conf, doh: doh}
+	if a := attemptFrom(ctx); a != nil && a.proxy != nil {
+		t.to.via = proxyAddr(a.proxy)
+		t.through = func(ctx context.Context) (conn, raw net.Conn, err error) { return d.proxied(ctx, a, addr) }
+	}
+	return d.reach(ctx, t)
+}
+
+// proxied connects to the proxy of a and through it to addr; raw is the connection to the proxy.
+func (d *dialer) proxied(ctx context.Context, a *attempt, addr string) (conn, raw net.Conn, err error) {
+	raw, err = d.tcp(ctx, proxyAddr(a.proxy))
 	if err != nil {
-		return nil, &Error{Op: OpResolve, Failure: failureOf(err), Host: host, Err: err}
+		return nil, nil, proxyError(a.proxy, err)
 	}
-	var addrs []netip.AddrPort
-	for _, ip := range interleave(ips) {
-		addrs = append(addrs, netip.AddrPortFrom(ip, uint16(port)))
-	}
-	conn, err := d.race(ctx, addrs)
+	conn, err = d.throughProxy(ctx, raw, a, addr)
 	if err != nil {
-		return nil, &Error{Op: OpConnect, Failure: failureOf(err), Host: host, Err: err}
+		raw.Close()
+		return nil, nil, proxyError(a.proxy, err)
 	}
-	return conn, nil
+	return conn, raw, nil
 }
 
-func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{ip}, nil
+// reach connects to t, unless it is remembered that t does not answer.
+func (d *dialer) reach(ctx context.Context, t target) (net.Conn, error) {
+	if err := d.memory.admit(t.to); err != nil {
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.connect)
-	defer cancel()
-	ips, err := d.lookup(ctx, host)
-	if err == nil && len(ips) == 0 {
-		err = &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
-	}
-	return ips, err
-}
-
-// interleave lets the families take turns, beginning with that of the first
-// address, which the resolver prefers (RFC 8305, section 4).
-func interleave(ips []netip.Addr) []netip.Addr {
-	var first, second []netip.Addr
-	for _, ip := range ips {
-		ip = ip.Unmap()
-		if ip.Is4() == ips[0].Unmap().Is4() {
-			first = append(first, ip)
-		} else {
-			second = append(second, ip)
+	r := newRace(d, t, d.memory.way(t.to))
+	conn, won, err := r.run(ctx)
+	switch {
+	case err == nil:
+		if w := r.learned(won); d.memory.reached(t.to, w) {
+			d.log.InfoContext(ctx, "a fallback works", "host", t.to.host, "fallback", w.String())
 		}
+		return conn, nil
+	case ctx.Err() != nil:
+		d.memory.canceled(t.to)
+	default:
+		d.memory.failed(t.to, err, r.unanswered())
 	}
-	all := make([]netip.Addr, 0, len(ips))
-	for i := range ips {
-		if i < len(first) {
-			all = append(all, first[i])
-		}
-		if i < len(second) {
-			all = append(all, second[i])
-		}
-	}
-	return all
-}
-
-type dialed struct {
-	conn net.Conn
-	err  error
-}
-
-// race connects to addrs, one after the other, each beginning when the one before
-// has failed or been silent for d.delay. The first connection wins. Unlike
-// net.Dialer it gives each address the whole timeout and does not let an
-// address that swallows packets delay the next one of its family.
-func (d *dialer) race(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	results := make(chan dialed)
-	var won net.Conn
-	var failed error
-	next, running := 0, 0
-	start := func() {
-		addr := addrs[next].String()
-		next++
-		running++
-		go func() {
-			conn, err := d.net.DialContext(ctx, "tcp", addr)
-			results <- dialed{conn, err}
-		}()
-	}
-	timer := time.NewTimer(d.delay)
-	defer timer.Stop()
-	start()
-	for running > 0 {
-		select {
-		case <-timer.C:
-			if next < len(addrs) && won == nil {
-				start()
-				timer.Reset(d.delay)
-			}
-		case r := <-results:
-			running--
-			switch {
-			case r.err == nil && won == nil:
-				won = r.conn
-				cancel() // the losers answer at once
-			case r.err == nil:
-				r.conn.Close()
-			case won == nil:
-				failed = telling(failed, r.err)
-				if next < len(addrs) && ctx.Err() == nil {
-					start()
-					timer.Reset(d.delay)
-				}
-			}
-		}
-	}
-	if won != nil {
-		return won, nil
-	}
-	return nil, failed
-}
-
-// telling picks the error that says more: a machine without IPv6 finds every
-// IPv6 address unreachable, and what counts is what the other addresses said.
-func telling(a, b error) error {
-	if a == nil || failureOf(a) == Unreachable && failureOf(b) != Unreachable {
-		return b
-	}
-	return a
+	return nil, err
 }
 
 // A trackedConn knows when it last brought a byte, and can be cut at once.
@@ -284,7 +222,7 @@ func proxyAddr(proxy *url.URL) string {
 func proxyError(proxy *url.URL, err error) error {
 	e := &Error{Op: OpProxy, Failure: failureOf(err), Host: proxy.Hostname(), Err: err}
 	if inner, ok := errors.AsType[*Error](err); ok {
-		e.Failure, e.Err = inner.Failure, inner.Err
+		e.Failure, e.Err, e.Ago, e.resting = inner.Failure, inner.Err, inner.Ago, inner.resting
 	}
 	return e
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // An Op is the step at which a request failed.
@@ -46,6 +47,7 @@ const (
 	TooManyRedirects    Failure = "too-many-redirects"   // more than 10
 	InsecureCredentials Failure = "insecure-credentials" // user and password in an http URL
 	CaptivePortal       Failure = "captive-portal"       // the network wants a log-in first (status 511)
+	Changed             Failure = "changed"              // the file became another one while its body was read
 	Other               Failure = "other"                // none of these
 
 	// Canceled stands in an Attempt whose asker left. It is never in an Error:
@@ -57,7 +59,7 @@ const (
 func Failures() []Failure {
 	return []Failure{NXDomain, DNSTemporary, Refused, Reset, Unreachable, TimedOut, Stalled,
 		UnknownAuthority, BadHostname, CertExpired, TLSProtocol, EOF, H2Protocol, ProxyAuth, ProxyRefused,
-		InsecureRedirect, TooManyRedirects, InsecureCredentials, CaptivePortal, Other}
+		InsecureRedirect, TooManyRedirects, InsecureCredentials, CaptivePortal, Changed, Other}
 }
 
 // An Error says at which step a request failed, and why. Its text holds neither
@@ -67,6 +69,12 @@ type Error struct {
 	Failure Failure
 	Host    string // the host that was dealt with, without port: the proxy's for OpProxy
 	Err     error  // the cause, as the standard library gave it; its text is not safe to show
+	// Ago is how long ago the failure was found where that is remembered and was not tried
+	// again, because the host has been silent and is left alone for a while; else 0.
+	Ago time.Duration
+
+	final   bool
+	resting bool // the host is left alone: another try would fail the same way at once
 }
 
 // Error puts it as "connect proxy.example.test: connection refused".
@@ -75,7 +83,11 @@ func (e *Error) Error() string {
 	if e.Host != "" {
 		s += " " + e.Host
 	}
-	return s + ": " + e.reason()
+	s += ": " + e.reason()
+	if e.Ago > 0 {
+		s += "; tried " + max(e.Ago.Round(time.Second), time.Second).String() + " ago"
+	}
+	return s
 }
 
 // reason is a fixed phrase, or where that says too little the text of the cause.
@@ -116,6 +128,15 @@ func (e *Error) Hint() (code, text string) {
 	}
 	return f.HintCode(), f.Hint()
 }
+
+// Final reports whether reading on from where the body broke off is of no use: what
+// Config allows for that has been tried, or the file has changed. Asking anew for
+// the whole may help.
+func (e *Error) Final() bool { return e.final }
+
+// Changed reports whether the file became another one while its body was read, so that it has
+// to be read from its beginning.
+func (e *Error) Changed() bool { return e.Failure == Changed }
 
 // Timeout reports whether a deadline ended the request: TimedOut or Stalled.
 func (e *Error) Timeout() bool { return e.Failure == TimedOut || e.Failure == Stalled }

@@ -60,6 +60,9 @@ func (f Failure) texts() (phrase, hint string) {
 	case CaptivePortal:
 		return "the network wants a log-in first",
 			"open a web page in a browser and log in to the network"
+	case Changed:
+		return "the file changed while it was read",
+			"the server replaced the file in the middle: try again"
 	case Other:
 		return "unexpected failure",
 			"try again; the log has the details"

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -19,6 +20,19 @@ type roundTripper struct {
 	auth      *authenticator
 	checked   *http.Transport
 	unchecked *http.Transport // does not check certificates
+	// For hosts with which HTTP/2 does not work.
+	checkedHTTP1, uncheckedHTTP1 *http.Transport
+
+	lanes lanes // further connections for parts of bodies
+	split splitter
+}
+
+// A try says what an attempt is made for.
+type try struct {
+	n       int  // of the request, from 1
+	resumed bool // to go on with a body that broke off
+	part    bool // to fetch a part of a body
+	lane    int  // the connection to use; 0 is the one of all other requests
 }
 
 // RoundTrip implements http.RoundTripper. Its errors are *Error, or the
@@ -29,19 +43,22 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, &Error{Op: OpWrite, Failure: InsecureCredentials, Host: u.Hostname()}
 	}
 	out := t.prepare(req)
-	resp, err := t.authenticated(req, out)
+	resp, err := t.authenticated(req, out, t.tries)
 	if err != nil {
 		return nil, err
 	}
 	resp.Request = req
+	t.keepGoing(req, resp)
 	return resp, nil
 }
 
 // CloseIdleConnections closes the connections that no request uses;
 // http.Client.CloseIdleConnections calls it.
 func (t *roundTripper) CloseIdleConnections() {
-	t.checked.CloseIdleConnections()
-	t.unchecked.CloseIdleConnections()
+	for _, base := range []*http.Transport{t.checked, t.unchecked, t.checkedHTTP1, t.uncheckedHTTP1} {
+		base.CloseIdleConnections()
+	}
+	t.lanes.closeIdle()
 }
 
 // prepare returns req as it is to be sent, which the caller's must not change into.
@@ -59,16 +76,16 @@ func (t *roundTripper) prepare(req *http.Request) *http.Request {
 	return out
 }
 
-// authenticated sends out, and where the answer is 4xx and there turn out to be other
+// authenticated sends out by way of send, and where the answer is 4xx and there turn out to be other
 // credentials for its URL, once more with them, as cmd/go does.
-func (t *roundTripper) authenticated(req, out *http.Request) (*http.Response, error) {
+func (t *roundTripper) authenticated(req, out *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
 	if !t.auth.covers(req) {
-		return t.tries(out)
+		return send(out)
 	}
 	plain := out.Header
 	sent := t.auth.header(out.Context(), out.URL)
 	out.Header = withHeader(plain, sent)
-	resp, err := t.tries(out)
+	resp, err := send(out)
 	if err != nil || !repeatable(out) || !deniable(resp.StatusCode) {
 		return resp, err
 	}
@@ -78,7 +95,7 @@ func (t *roundTripper) authenticated(req, out *http.Request) (*http.Response, er
 	}
 	discard(resp)
 	out.Header = withHeader(plain, grant.header)
-	if resp, err = t.tries(out); err == nil {
+	if resp, err = send(out); err == nil {
 		t.auth.judge(out.Context(), grant, resp.StatusCode)
 	}
 	return resp, err
@@ -107,7 +124,7 @@ func (t *roundTripper) tries(req *http.Request) (*http.Response, error) {
 	budget := t.cfg.RetryBudget
 	silent := 0
 	for n := 1; ; n++ {
-		resp, err := t.attempt(req, n)
+		resp, err := t.attempt(req, try{n: n})
 		if firstByteTimeout(err) {
 			silent++
 		}
@@ -139,7 +156,7 @@ func (t *roundTripper) logRetry(req *http.Request, resp *http.Response, err erro
 }
 
 // attempt sends req once.
-func (t *roundTripper) attempt(req *http.Request, n int) (*http.Response, error) {
+func (t *roundTripper) attempt(req *http.Request, as try) (*http.Response, error) {
 	proxy, err := t.cfg.Proxy(req)
 	if err == nil && proxy != nil {
 		err = checkProxy(proxy)
@@ -148,12 +165,9 @@ func (t *roundTripper) attempt(req *http.Request, n int) (*http.Response, error)
 		closeBody(req)
 		return nil, &Error{Op: OpProxy, Failure: Other, Host: req.URL.Hostname(), Err: err}
 	}
-	a := newAttempt(&t.cfg, req, proxy, n)
-	base := t.checked
-	if t.insecure(req.URL) {
-		base = t.unchecked
-	}
-	resp, err := base.RoundTrip(a.sent)
+	a := newAttempt(&t.cfg, req, proxy, as)
+	a.arrived = &t.split.arrived
+	resp, err := t.lanes.of(t.base(req.URL), as.lane).RoundTrip(a.sent)
 	if err != nil {
 		err = a.explain(err)
 		a.end(err, 0)
@@ -167,6 +181,40 @@ func (t *roundTripper) attempt(req *http.Request, n int) (*http.Response, error)
 	}
 	a.guard(resp)
 	return resp, nil
+}
+
+// base returns the transport for u.
+func (t *roundTripper) base(u *url.URL) *http.Transport {
+	http1 := u.Scheme == "https" && t.cfg.Memory.http1(routeOf(u.Host))
+	switch {
+	case t.insecure(u) && http1:
+		return t.uncheckedHTTP1
+	case t.insecure(u):
+		return t.unchecked
+	case http1:
+		return t.checkedHTTP1
+	}
+	return t.checked
+}
+
+// routeOf is the route to the host of an https URL.
+func routeOf(host string) route {
+	u := url.URL{Host: host}
+	return routeTo(u.Hostname(), cmp.Or(u.Port(), "443"))
+}
+
+// watchHTTP2 returns what is to be called after each attempt, to learn with which hosts
+// HTTP/2 works, and to tell cfg.Observe.
+func watchHTTP2(cfg *Config) func(Attempt) {
+	memory, log, observe := cfg.Memory, cfg.Logger, cfg.Observe
+	return func(a Attempt) {
+		if to := routeOf(a.Host); memory.observe(to, a) {
+			log.Info("a fallback works", "host", to.host, "fallback", "HTTP/1.1")
+		}
+		if observe != nil {
+			observe(a)
+		}
+	}
 }
 
 // inTheWay returns an error if resp comes from something between here and the host.
@@ -192,7 +240,7 @@ func again(resp *http.Response, err error) bool {
 		return retryStatus(resp.StatusCode)
 	}
 	e, ok := errors.AsType[*Error](err)
-	if !ok {
+	if !ok || e.resting {
 		return false
 	}
 	switch e.Failure {

@@ -1,8 +1,12 @@
 // Package transport builds the HTTP client that every outbound request uses,
 // keeps it moving on a bad link, and says why a request failed.
 //
+// The body of a GET that breaks off is continued by a Range request, and a large one
+// comes over several connections where that is faster; who reads it does not notice.
+// Bytes of two versions of a file never meet in one body.
+//
 // It knows no module paths, reads no settings of its own beyond its Config,
-// starts no processes, and never resumes or repeats a body that was begun.
+// starts no processes, keeps no body, and repeats none that cannot be told from another.
 package transport
 
 import (
@@ -29,6 +33,11 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// TLSTimeout bounds a TLS handshake. Default 10 s.
 	TLSTimeout time.Duration
+	// FallbackDelay is how long a TLS handshake, or the last address that could be tried,
+	// may be silent before another way is tried beside it: another ClientHello, other
+	// addresses, DNS over HTTPS. The first handshake that succeeds wins. Default 3 s, in
+	// which a lost packet is repeated even where a round trip takes 500 ms.
+	FallbackDelay time.Duration
 	// FirstByteTimeout bounds the time from a request to the end of the
 	// answer's header. Default 60 s: upstreams fetch on demand.
 	FirstByteTimeout time.Duration
@@ -36,14 +45,26 @@ type Config struct {
 	// a reader that takes its time costs nothing. Default 10 s.
 	StallTimeout time.Duration
 
-	// Retries is how many further tries a GET or HEAD gets. Default 2; negative for none.
+	// Retries is how many further tries a GET or HEAD gets. The body of a GET that breaks
+	// off is continued as often before it has brought another 256 KiB. Default 4; negative for none, and bodies are not continued.
 	Retries int
 	// RetryWait is the longest wait before the first further try; each one after
 	// it waits up to twice as long. Default 500 ms.
 	RetryWait time.Duration
-	// RetryBudget bounds the waits between the tries of one request, added up.
-	// Default 20 s.
+	// RetryBudget bounds the waits between the tries of one request, added up, or
+	// of a body before it has brought another 256 KiB. Default 30 s.
 	RetryBudget time.Duration
+
+	// SplitSize is the length in bytes from which a body may come over several
+	// connections at once. It must have a strong ETag, its server must take ranges, and it
+	// does so only as long as more connections bring more bytes. Default 4 MiB;
+	// negative for never. MaxConnsPerHost and negative Retries rule it out.
+	SplitSize int64
+	// SplitParts is how many connections one body may use. Default 8; 1 for no splitting.
+	SplitParts int
+	// SplitMemory bounds the bytes of all split bodies of the client that wait in memory for
+	// their turn. A body for which nothing is left comes over one connection. Default 32 MiB.
+	SplitMemory int64
 
 	// RootFiles are PEM files whose certificates are trusted beside the system's.
 	RootFiles []string
@@ -59,15 +80,27 @@ type Config struct {
 	Credentials Credentials
 	// Lookup finds the addresses of a host name. Default the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Hosts are the addresses of host names for which nobody is to be asked.
+	Hosts map[string][]netip.Addr
+	// DoH are the URLs of resolvers that speak DNS over HTTPS (RFC 8484), such as
+	// https://223.5.5.5/dns-query. They are asked, all at once, for a host whose addresses
+	// Lookup does not find, or finds and none of them does: for https none completes a
+	// TLS handshake with a certificate of the host, for http none connects. Nil for none.
+	DoH []string
+	// Memory keeps which way to a host worked, and which host does not answer. Nil for
+	// one of the client's own.
+	Memory *Memory
 
 	// UserAgent is sent where a request has none. Default "goferry".
 	UserAgent string
 	// MaxConnsPerHost bounds the connections to one host; 0 for no bound.
 	MaxConnsPerHost int
-	// Logger gets a line for each further try and each unusable credential; nil discards.
+	// Logger gets a line for each further try, each unusable credential and each way around
+	// an obstacle that was found to work; nil discards.
 	Logger *slog.Logger
 	// Observe is called once for each attempt, when its body has ended or it has
-	// failed, on the goroutine that made it end. Nil for nobody.
+	// failed, on the goroutine that made it end; for several at once where they end at
+	// once. Nil for nobody.
 	Observe func(Attempt)
 }
 
@@ -97,13 +130,22 @@ func New(cfg Config) (*http.Client, error) {
 		return nil, err
 	}
 	d := newDialer(&cfg, roots)
-	rt := &roundTripper{
-		cfg:     cfg,
-		auth:    auth,
-		checked: newBase(&cfg, d, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}),
-		// The user asked for it, host by host; see Config.Insecure.
-		unchecked: newBase(&cfg, d, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}),
+	if d.names.doh, err = newDoH(cfg.DoH, d, roots); err != nil {
+		return nil, err
 	}
+	cfg.Observe = watchHTTP2(&cfg)
+	check := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	// The user asked for it, host by host; see Config.Insecure.
+	noCheck := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+	rt := &roundTripper{
+		cfg:            cfg,
+		auth:           auth,
+		checked:        newBase(&cfg, d, check, true),
+		unchecked:      newBase(&cfg, d, noCheck, true),
+		checkedHTTP1:   newBase(&cfg, d, check, false),
+		uncheckedHTTP1: newBase(&cfg, d, noCheck, false),
+	}
+	rt.split.init(&rt.cfg)
 	return &http.Client{Transport: rt, CheckRedirect: rt.checkRedirect}, nil
 }
 
@@ -115,10 +157,11 @@ func (cfg Config) withDefaults() (Config, error) {
 	}{
 		{"ConnectTimeout", &cfg.ConnectTimeout, 10 * time.Second},
 		{"TLSTimeout", &cfg.TLSTimeout, 10 * time.Second},
+		{"FallbackDelay", &cfg.FallbackDelay, 3 * time.Second},
 		{"FirstByteTimeout", &cfg.FirstByteTimeout, 60 * time.Second},
 		{"StallTimeout", &cfg.StallTimeout, 10 * time.Second},
 		{"RetryWait", &cfg.RetryWait, 500 * time.Millisecond},
-		{"RetryBudget", &cfg.RetryBudget, 20 * time.Second},
+		{"RetryBudget", &cfg.RetryBudget, 30 * time.Second},
 	} {
 		if *d.value < 0 {
 			return cfg, fmt.Errorf("%s: %v is negative", d.name, *d.value)
@@ -128,8 +171,9 @@ func (cfg Config) withDefaults() (Config, error) {
 		}
 	}
 	if cfg.Retries == 0 {
-		cfg.Retries = 2
+		cfg.Retries = 4
 	}
+	cfg.splitDefaults()
 	if cfg.Proxy == nil {
 		cfg.Proxy = http.ProxyFromEnvironment
 	}
@@ -141,6 +185,9 @@ func (cfg Config) withDefaults() (Config, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
+	if cfg.Memory == nil {
+		cfg.Memory = NewMemory()
+	}
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "goferry"
 	}
@@ -151,13 +198,15 @@ func (cfg Config) withDefaults() (Config, error) {
 }
 
 // newBase returns the transport that carries single attempts.
-func newBase(cfg *Config, d *dialer, conf *tls.Config) *http.Transport {
+func newBase(cfg *Config, d *dialer, conf *tls.Config, http2 bool) *http.Transport {
+	conf = conf.Clone()
 	conf.ClientSessionCache = tls.NewLRUClientSessionCache(0)
-	return &http.Transport{
-		Proxy:                  requestProxy,
-		DialContext:            d.DialContext,
-		TLSClientConfig:        conf,
-		TLSHandshakeTimeout:    cfg.TLSTimeout,
+	base := &http.Transport{
+		Proxy:       requestProxy,
+		DialContext: d.DialContext,
+		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			return d.tls(ctx, addr, conf, true)
+		},
 		DisableCompression:     true, // lengths and ranges must be those of the file
 		MaxIdleConns:           256,
 		MaxIdleConnsPerHost:    32,
@@ -165,7 +214,7 @@ func newBase(cfg *Config, d *dialer, conf *tls.Config) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ReadBufferSize:         readBuffer,
-		ForceAttemptHTTP2:      true,
+		Protocols:              new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
 			// Without pings a connection that a NAT forgot eats every request sent
 			// on it until FirstByteTimeout.
@@ -173,6 +222,20 @@ func newBase(cfg *Config, d *dialer, conf *tls.Config) *http.Transport {
 			PingTimeout:     cfg.StallTimeout,
 		},
 	}
+	base.Protocols.SetHTTP1(true)
+	base.Protocols.SetHTTP2(http2)
+	conf.NextProtos = nextProtos(base)
+	return base
+}
+
+// nextProtos are the protocols that a TLS handshake for base may agree on: HTTP/2 only where
+// base has it, which GODEBUG may forbid.
+func nextProtos(base *http.Transport) []string {
+	base.CloseIdleConnections() // makes base set itself up
+	if _, ok := base.TLSNextProto["h2"]; ok {
+		return []string{"h2", "http/1.1"}
+	}
+	return []string{"http/1.1"}
 }
 
 // A RootsError says which file of Config.RootFiles could not be used.

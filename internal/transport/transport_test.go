@@ -125,7 +125,12 @@ func newServer(t *testing.T, h http.HandlerFunc) *httptest.Server {
 // listen serves each connection with handle until the test ends.
 func listen(t *testing.T, handle func(net.Conn)) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return listenAt(t, "127.0.0.1:0", handle)
+}
+
+func listenAt(t *testing.T, at string, handle func(net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,6 +189,9 @@ func TestNewRefuses(t *testing.T) {
 		{"root file without certificate", Config{RootFiles: []string{empty}}, empty},
 		{"root file missing", Config{RootFiles: []string{missing}}, missing},
 		{"negative duration", Config{StallTimeout: -1}, "StallTimeout"},
+		{"DoH without TLS", Config{DoH: []string{"http://dns.test/dns-query"}}, "http://dns.test/dns-query"},
+		{"DoH with a password", Config{DoH: []string{"https://me:hunter2@dns.test/"}}, "https://HOST/PATH"},
+		{"DoH that is no URL", Config{DoH: []string{"https://me:hunter2@%zz/"}}, "not a URL"},
 		{"empty GOAUTH command", Config{Credentials: Credentials{GOAUTH: "netrc;;off"}}, "GOAUTH"},
 		{"off with others", Config{Credentials: Credentials{GOAUTH: "off;netrc"}}, "off"},
 		{"relative git directory", Config{Credentials: Credentials{GOAUTH: "git work"}}, "absolute"},
