@@ -17,6 +17,11 @@ const (
 	// before their first byte leaves, so that their errors keep their status.
 	holdBack = 64 << 10
 	copyBuf  = 64 << 10
+
+	// wholeWait is how long a zip that another mirror could serve as well is not handed out before it is
+	// whole and verified: its bytes may have to be thrown away, and what a client has got
+	// cannot be. The go command waits for the end anyway; proxies between have patience for about a minute.
+	wholeWait = 30 * time.Second
 )
 
 var (
@@ -38,6 +43,7 @@ type fill struct {
 	moved    chan struct{} // closed at the next change, if somebody waits
 	spool    *spool        // nil until the source has answered
 	gen      int           // counts the spools of this fill
+	whole    time.Time     // until then nothing is handed out before it is verified
 	refused  bool          // the bytes in spool will not do; there will be another spool, or the fill fails
 	total    int64         // length, negative while unknown
 	mod      time.Time
@@ -130,9 +136,14 @@ func (f *fill) wait() <-chan struct{} {
 // another upstream that may be asked.
 func (f *fill) fetch(ctx context.Context) error {
 	ctx, avoid := goproxy.NewAvoid(ctx)
-	for {
+	for anew := false; ; {
 		again, err := f.once(ctx, avoid)
-		if !again || ctx.Err() != nil || !avoid.Refuse(err) {
+		switch {
+		case !again || ctx.Err() != nil:
+			return err
+		case !anew && changed(err):
+			anew = true // from its beginning, and from whoever had it
+		case !avoid.Refuse(err):
 			return err
 		}
 		f.change(func() { f.refused = true })
@@ -151,7 +162,7 @@ func (f *fill) once(ctx context.Context, avoid *goproxy.Avoid) (again bool, err 
 	if err != nil {
 		return false, err
 	}
-	sp := f.begin(info.Size())
+	sp := f.begin(info.Size(), avoid.Spare())
 	if err := f.copy(ctx, sp, src); err != nil {
 		f.c.log.Warn("broken off by upstream", logAttrs(f.req, "source", avoid.Last(), "bytes", sp.Size(), "err", err)...)
 		return !errors.Is(err, errNoRoom), err
@@ -196,10 +207,14 @@ func (f *fill) keep(sp *spool) {
 }
 
 // begin puts a new spool in place of the one whose bytes were refused, if any.
-func (f *fill) begin(total int64) *spool {
+// spare says that another mirror could serve the file.
+func (f *fill) begin(total int64, spare bool) *spool {
 	sp := newSpool(f.c.cfg.Store, f.c.memory)
 	var old *spool
 	f.change(func() {
+		if spare && f.whole.IsZero() {
+			f.whole = time.Now().Add(wholeWait)
+		}
 		old = f.spool
 		f.spool, f.total = sp, total
 		f.mod = f.c.now().Truncate(time.Microsecond) // no file system keeps less, and the ETag is made of it
@@ -220,8 +235,8 @@ const (
 )
 
 // copy spools all of src. On a bad link a connection seldom lives as long as a large zip takes;
-// reading on makes the source go on where it broke off. Whether the pieces
-// fit together is for the check to say.
+// reading on makes the source go on where it broke off, unless it says that it has tried that
+// itself. Whether the pieces fit together is for the check to say.
 func (f *fill) copy(ctx context.Context, sp *spool, src io.Reader) error {
 	buf := make([]byte, copyBuf)
 	tries, since := resumeTries, int64(0)
@@ -243,7 +258,7 @@ func (f *fill) copy(ctx context.Context, sp *spool, src io.Reader) error {
 			return nil
 		case err == nil:
 			continue
-		case ctx.Err() != nil, !errors.Is(err, goproxy.ErrUnavailable), since == 0, sp.Size()+copyBuf > f.req.Kind.MaxSize():
+		case ctx.Err() != nil, !errors.Is(err, goproxy.ErrUnavailable), final(err), since == 0, sp.Size()+copyBuf > f.req.Kind.MaxSize():
 			return err
 		case since < resumeBytes:
 			if tries--; tries < 0 {
@@ -253,6 +268,18 @@ func (f *fill) copy(ctx context.Context, sp *spool, src io.Reader) error {
 		f.c.log.Info("broken off: going on from there", logAttrs(f.req, "bytes", sp.Size(), "err", err)...)
 		since = 0
 	}
+}
+
+// final reports whether whoever made err says that going on from there is of no use.
+func final(err error) bool {
+	var f interface{ Final() bool }
+	return errors.As(err, &f) && f.Final()
+}
+
+// changed reports whether the file became another one while it was read.
+func changed(err error) bool {
+	var c interface{ Changed() bool }
+	return errors.As(err, &c) && c.Changed()
 }
 
 func tooLarge(req goproxy.Request) error {
@@ -273,9 +300,12 @@ func (c *Cache) openFilled(ctx context.Context, req goproxy.Request, name string
 		defer t.Stop()
 		patience = t.C
 	}
+	var over <-chan time.Time
 	for {
 		f.mu.Lock()
-		ready := f.done && f.err == nil || req.Kind == goproxy.Zip && f.spool != nil && !f.refused && !f.done
+		early := req.Kind == goproxy.Zip && f.spool != nil && !f.refused && !f.done
+		wait := time.Until(f.whole)
+		ready := f.done && f.err == nil || early && (f.verified || wait <= 0)
 		if ready {
 			file, err := f.openLocked(ctx, req)
 			f.mu.Unlock()
@@ -290,8 +320,12 @@ func (c *Cache) openFilled(ctx context.Context, req goproxy.Request, name string
 		}
 		moved := f.wait()
 		f.mu.Unlock()
+		if early && over == nil {
+			over = time.After(wait)
+		}
 		select {
 		case <-moved:
+		case <-over:
 		case <-ctx.Done():
 			return nil, &goproxy.Error{Request: req, Err: context.Cause(ctx)}
 		case <-patience:

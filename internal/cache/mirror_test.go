@@ -12,6 +12,16 @@ import (
 	"github.com/goferry/goferry/internal/goproxy"
 )
 
+// chained are mirrors as links of a chain, setOf as a set.
+func chained(first, second goproxy.Source) goproxy.Source {
+	return goproxy.Chain(goproxy.Link{Name: "first", Source: first, Sep: goproxy.OnMirror}, goproxy.Link{Name: "second", Source: second})
+}
+
+func setOf(first, second goproxy.Source) goproxy.Source {
+	set := goproxy.NewMirrors(goproxy.MirrorsConfig{Mirrors: []goproxy.Mirror{{Name: "first", Source: first}, {Name: "second", Source: second}}})
+	return goproxy.Chain(goproxy.Link{Name: "set", Source: set})
+}
+
 // TestNextMirror: wrong or broken bytes of one mirror are replaced by those of the next, also under
 // a reader whose bytes so far are the same.
 func TestNextMirror(t *testing.T) {
@@ -38,7 +48,11 @@ func TestNextMirror(t *testing.T) {
 		{"begun, and cut", good[:200_000], len(good), true, true, true},
 		{"not begun, and cut", good[:1000], len(good), true, false, true},
 	}
-	for _, tt := range tests {
+	for i, tt := range append(tests, tests...) {
+		join := chained
+		if i >= len(tests) {
+			join, tt.name = setOf, tt.name+", in a set"
+		}
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				body, w := stream(tt.total)
@@ -46,10 +60,7 @@ func TestNextMirror(t *testing.T) {
 				first.hook = func(context.Context, string) (goproxy.File, error) { return body, nil }
 				second.files[zipName] = good
 				st := openStore(t, t.TempDir())
-				c := newCache(t, cache.Config{Store: st, Check: refuse(good), Source: goproxy.Chain(
-					goproxy.Link{Name: "first", Source: first, Sep: goproxy.OnMirror},
-					goproxy.Link{Name: "second", Source: second, Sep: goproxy.OnMirror},
-				)})
+				c := newCache(t, cache.Config{Store: st, Check: refuse(good), Source: join(first, second)})
 				f, err := c.Open(t.Context(), mustParse(t, zipName))
 				if err != nil {
 					t.Fatal(err)
@@ -107,7 +118,11 @@ func TestNextMirror(t *testing.T) {
 // TestSecondBad: when the next mirror is bad too, or has nothing, the reader gets an error and never the end
 // of the bad file, even if that one would be shorter than what the next promises.
 func TestSecondBad(t *testing.T) {
-	for _, second := range []string{"bad", "absent", "down"} {
+	for i, second := range []string{"bad", "absent", "down", "bad", "absent", "down"} {
+		join := chained
+		if i >= 3 {
+			join = setOf
+		}
 		synctest.Test(t, func(t *testing.T) {
 			bad := zipBytes(zipName, 200_000)
 			body, w := stream(len(bad))
@@ -120,8 +135,7 @@ func TestSecondBad(t *testing.T) {
 				two.down = goproxy.ErrUnavailable
 			}
 			st := openStore(t, t.TempDir())
-			c := newCache(t, cache.Config{Store: st, Check: refuse(nil), Source: goproxy.Chain(
-				goproxy.Link{Name: "one", Source: one, Sep: goproxy.OnMirror}, goproxy.Link{Name: "two", Source: two})})
+			c := newCache(t, cache.Config{Store: st, Check: refuse(nil), Source: join(one, two)})
 			f, err := c.Open(t.Context(), mustParse(t, zipName))
 			if err != nil {
 				t.Fatal(err)
@@ -159,6 +173,7 @@ func TestGoesOn(t *testing.T) {
 		{"small pieces", 1000, goproxy.ErrUnavailable, false, 3},
 		{"no pieces", 0, goproxy.ErrUnavailable, false, 0},
 		{"not for other errors", 300_000, errors.New("disk on fire"), false, 0},
+		{"not where that was tried", 300_000, tried{goproxy.ErrUnavailable}, false, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -193,6 +208,12 @@ func TestGoesOn(t *testing.T) {
 		})
 	}
 }
+
+// tried is the error of a source that has gone on by itself as often as it may.
+type tried struct{ error }
+
+func (e tried) Unwrap() error { return e.error }
+func (e tried) Final() bool   { return true }
 
 type failing struct{ err error }
 

@@ -169,6 +169,12 @@ func pathEscape(name string) string {
 	return strings.Join(elems, "/")
 }
 
+// A changedError says that a file has to be read from its beginning.
+type changedError struct{}
+
+func (changedError) Error() string { return "the file changed while it was read" }
+func (changedError) Changed() bool { return true }
+
 // reopen opens the rest of a file. An upstream that knows no ranges sends the whole; what
 // stands before the rest is thrown away then, if the file is still the same.
 func (c *Client) reopen(ctx context.Context, req Request, name string, p part) (io.ReadCloser, error) {
@@ -179,7 +185,7 @@ func (c *Client) reopen(ctx context.Context, req Request, name string, p part) (
 	whole := resp.StatusCode == http.StatusOK
 	if whole && (p.total >= 0 && resp.ContentLength != p.total || p.mark != "" && mark(resp) != p.mark) {
 		resp.Body.Close()
-		return nil, c.fail(req, fmt.Errorf("%w: the file changed while it was read", ErrUnavailable))
+		return nil, c.fail(req, fmt.Errorf("%w: %w", ErrUnavailable, changedError{}))
 	}
 	if !whole {
 		return c.bounded(ctx, req, resp, p.offset), nil

@@ -73,12 +73,14 @@ func (c *chain) Open(ctx context.Context, req Request) (File, error) {
 			return nil, &Error{Request: req, Err: context.Cause(ctx)}
 		}
 		var f File
-		err := avoid.reason(i)
+		err, before := avoid.reason(linkKey{c, i}), avoid.count()
 		if err == nil {
 			f, err = l.Source.Open(ctx, req)
 		}
 		if err == nil {
-			avoid.serve(i, l.Name)
+			if avoid.count() == before { // else it was a chain or a set within the link, which said who
+				avoid.serve(server{key: linkKey{c, i}, name: l.Name})
+			}
 			return f, nil
 		}
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -156,22 +158,47 @@ func moreTelling(best, err error) error {
 	return err
 }
 
-// Avoid remembers which links of a chain served bytes that were refused, so
-// that the next try of the same request goes to another.
+// linkKey is a link of a chain, as an Avoid knows it.
+type linkKey struct {
+	chain *chain
+	link  int
+}
+
+// Avoid remembers who served bytes that were refused, links of chains and mirrors of a set, so
+// that the next try of the same request goes to another. Chains and sets may stand within each
+// other: what is refused is the innermost that served, and all else may be asked again.
 type Avoid struct {
 	mu     sync.Mutex
-	last   int
-	name   string
-	served bool
-	bad    map[int]error
+	last   server
+	served int  // times that somebody served
+	open   bool // the last one who served can still be refused
+	bad    map[any]error
+}
+
+// A server is who opened a file for a request with an Avoid.
+type server struct {
+	key     any // comparable, of one link or mirror
+	name    string
+	refused func(error) // told when its bytes are refused; may be nil
+	spare   bool        // somebody else could serve the same
 }
 
 type avoidKey struct{}
 
-// NewAvoid returns a context in which chains remember who served, and its Avoid.
+// NewAvoid returns a context in which chains and sets of mirrors remember who served, and its Avoid.
+// At most one Open at a time may use it.
 func NewAvoid(ctx context.Context) (context.Context, *Avoid) {
-	a := &Avoid{bad: map[int]error{}}
+	a := &Avoid{bad: map[any]error{}}
 	return context.WithValue(ctx, avoidKey{}, a), a
+}
+
+// withoutAvoid is for requests other than the one that the Avoid in ctx is about, and for
+// those of which only one will have served.
+func withoutAvoid(ctx context.Context) context.Context {
+	if avoidFrom(ctx) == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, avoidKey{}, (*Avoid)(nil))
 }
 
 func avoidFrom(ctx context.Context) *Avoid {
@@ -179,40 +206,63 @@ func avoidFrom(ctx context.Context) *Avoid {
 	return a
 }
 
-// Refuse puts the link that served last out for this request. It reports whether there was one.
+// Refuse puts whoever served last out for this request. It reports whether there was one.
 func (a *Avoid) Refuse(err error) bool {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.served {
-		return false
+	last, open := a.last, a.open
+	if open {
+		a.bad[last.key], a.open = err, false
 	}
-	a.bad[a.last], a.served = err, false
-	return true
+	a.mu.Unlock()
+	if open && last.refused != nil {
+		last.refused(err)
+	}
+	return open
 }
 
-// Last is the name of the link that served last; empty if none did.
+// Last is the name of the link or mirror that served last; empty if none did.
 func (a *Avoid) Last() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.name
+	return a.last.name
 }
 
-func (a *Avoid) reason(i int) error {
+// Spare reports whether somebody else could serve the file that was served last: a set of mirrors has
+// others. If its bytes turn out to be bad, nobody need notice, as long as none has left.
+func (a *Avoid) Spare() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last.spare
+}
+
+// reason is why the bytes of key were refused; nil if they were not.
+func (a *Avoid) reason(key any) error {
 	if a == nil {
 		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.bad[i]
+	return a.bad[key]
 }
 
-func (a *Avoid) serve(i int, name string) {
+// count is how often somebody served.
+func (a *Avoid) count() int {
+	if a == nil {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.served
+}
+
+func (a *Avoid) serve(s server) {
 	if a == nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.last, a.name, a.served = i, name, true
+	a.last, a.open = s, true
+	a.served++
 }
 
 // Match asks yes for modules whose path matches one of the comma-separated glob

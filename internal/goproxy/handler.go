@@ -210,7 +210,9 @@ func (h *Handler) send(w http.ResponseWriter, a *Answer, f File, begin []byte, s
 		err = io.ErrUnexpectedEOF
 	}
 	if src.err != nil || err != nil {
-		a.Err, a.Result = errors.Join(src.err, err), "error"
+		if a.Err, a.Result = src.err, "error"; a.Err == nil {
+			a.Err = err
+		}
 		panic(http.ErrAbortHandler)
 	}
 }

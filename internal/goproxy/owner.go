@@ -125,6 +125,7 @@ func (o *owner) forget(path string, l *look) {
 
 // ask needs a version as evidence: some proxies answer an empty list to any path.
 func (o *owner) ask(ctx context.Context, path string) (bool, error) {
+	ctx = withoutAvoid(ctx)
 	data, err := ReadFile(ctx, o.src, Request{Path: path, Kind: List})
 	if err == nil {
 		if versions, pseudo := ParseList(path, data); len(versions)+len(pseudo) > 0 {

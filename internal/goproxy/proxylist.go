@@ -111,6 +111,20 @@ func checkUpstream(s string) (string, error) {
 	return s, nil
 }
 
+// GroupMirrors cuts a list into its sets of mirrors: runs of entries with OnMirror between them, most of
+// them of one entry. What stands behind a set is the Sep of its last entry.
+func GroupMirrors(ups []Upstream) [][]Upstream {
+	var sets [][]Upstream
+	start := 0
+	for i, u := range ups {
+		if u.Sep != OnMirror || i == len(ups)-1 {
+			sets = append(sets, ups[start:i+1:i+1])
+			start = i + 1
+		}
+	}
+	return sets
+}
+
 // FormatUpstreams is the inverse of ParseUpstreams.
 func FormatUpstreams(ups []Upstream) string {
 	var b strings.Builder
