@@ -27,10 +27,20 @@ import (
 //	goferry_upstream_bytes_total{upstream}         bytes of bodies received
 //	goferry_upstream_seconds_total{upstream}       time spent on them
 //	goferry_upstream_retries_total                 upstream requests that repeated one
+//	goferry_upstream_resumed_total                 upstream requests that went on with a body that broke off
+//	goferry_upstream_parts_total                   upstream requests for one of several parts of a body, each over a connection of its own
+//	goferry_upstream_wasted_bytes_total            bytes of bodies received that had come before
+//	goferry_mirror_events_total{mirror,event}      what happened in sets of mirrors: hedged, hedge-won, out, back, refused
 //	goferry_fills_in_flight                        files on their way into the store
 //	goferry_store_bytes, _files, _limit_bytes      what the store holds and may hold
 //	goferry_checksum_mismatches_total              files that were not what the checksum database recorded
 //	goferry_evicted_bytes_total                    bytes removed to make room
+//	goferry_prefetch_bytes_total                   bytes fetched ahead of clients; what is neither of the next two is still outstanding
+//	goferry_prefetch_used_bytes_total              of these, bytes that were then asked for
+//	goferry_prefetch_wasted_bytes_total            of these, bytes that were not asked for in time
+//	goferry_prefetch_outstanding_bytes             of these, bytes of which nothing is known yet
+//	goferry_watch_due, _done, _failing             modules of the present or last round of watching, how many of them it looked at, and how many fail
+//	goferry_watch_versions_total, _bytes_total     new versions that were fetched before anyone asked, and the bytes of all that watching fetched
 type Metrics struct {
 	reg *prometheus.Registry
 
@@ -42,7 +52,9 @@ type Metrics struct {
 
 	upRequests        *prometheus.CounterVec
 	upBytes, upSecs   *prometheus.CounterVec
-	retries           prometheus.Counter
+	mirrors           *prometheus.CounterVec
+	retries, resumed  prometheus.Counter
+	parts, repeated   prometheus.Counter
 	mismatches        prometheus.Counter
 	evicted           prometheus.Counter
 	upMu              sync.RWMutex
@@ -153,6 +165,10 @@ func NewMetrics() *Metrics {
 	m.upBytes = vec("goferry_upstream_bytes_total", "Bytes of bodies received from upstreams.", "upstream")
 	m.upSecs = vec("goferry_upstream_seconds_total", "Time spent on requests to upstreams.", "upstream")
 	m.retries = one("goferry_upstream_retries_total", "Upstream requests that repeated an earlier one.")
+	m.resumed = one("goferry_upstream_resumed_total", "Upstream requests that went on with a body that broke off.")
+	m.parts = one("goferry_upstream_parts_total", "Upstream requests for one of several parts of a body.")
+	m.repeated = one("goferry_upstream_wasted_bytes_total", "Bytes of bodies received from upstreams that had come before.")
+	m.mirrors = vec("goferry_mirror_events_total", "What happened in sets of mirrors.", "mirror", "event")
 	m.mismatches = one("goferry_checksum_mismatches_total", "Files that were not what the checksum database recorded.")
 	m.evicted = one("goferry_evicted_bytes_total", "Bytes removed from the store to make room.")
 	return m
@@ -199,20 +215,46 @@ func (m *Metrics) Request(kind, result string, status int, dur time.Duration, by
 	m.sent[k].Add(float64(max(bytes, 0)))
 }
 
-// Upstream counts one request to an upstream. host is what tells upstreams
-// apart, without credentials; status is 0 and failure a word such as "timeout"
-// where there was no answer; a failure in the midst of an answer wins over the
-// status. bytes are those of the body, dur ends with the last of them.
-func (m *Metrics) Upstream(host string, status int, failure string, retry bool, bytes int64, dur time.Duration) {
+// An UpstreamRequest is what one request to an upstream came to.
+type UpstreamRequest struct {
+	Host     string        // what tells upstreams apart, without credentials
+	Status   int           // 0 where there was no answer
+	Failure  string        // a word such as "timeout"; one in the midst of an answer wins over the status
+	Retry    bool          // it repeated an earlier one
+	Resumed  bool          // it went on with a body that broke off
+	Part     bool          // it asked for one of several parts of a body
+	Bytes    int64         // of its body that arrived
+	Wasted   int64         // of Bytes, those that had come before
+	Duration time.Duration // until the last byte of the body, or the failure
+}
+
+// Upstream counts one request to an upstream. One that resumes or is a part
+// does not count as a retry.
+func (m *Metrics) Upstream(r UpstreamRequest) {
 	if m == nil {
 		return
 	}
-	u := m.upstream(host)
-	m.code(u, status, failure).Inc()
-	u.bytes.Add(float64(max(bytes, 0)))
-	u.secs.Add(max(dur, 0).Seconds())
-	if retry {
+	u := m.upstream(r.Host)
+	m.code(u, r.Status, r.Failure).Inc()
+	u.bytes.Add(float64(max(r.Bytes, 0)))
+	u.secs.Add(max(r.Duration, 0).Seconds())
+	m.repeated.Add(float64(max(r.Wasted, 0)))
+	if r.Part {
+		m.parts.Inc()
+	}
+	switch {
+	case r.Resumed:
+		m.resumed.Inc()
+	case r.Retry && !r.Part:
 		m.retries.Inc()
+	}
+}
+
+// Mirror counts an event of a mirror in a set. Both are from short lists: the
+// mirrors that the user configured, and what can happen to them.
+func (m *Metrics) Mirror(mirror, event string) {
+	if m != nil {
+		m.mirrors.WithLabelValues(mirror, event).Inc()
 	}
 }
 
@@ -293,12 +335,28 @@ func plainWord(s string) bool {
 }
 
 // Gauges are asked for their values whenever the metrics are read; they must
-// answer at once. Nil ones are left out.
+// answer at once. Nil ones are left out. Those of which the name ends in _total
+// must never fall.
 type Gauges struct {
 	FillsInFlight   func() int64
 	StoreBytes      func() int64
 	StoreFiles      func() int64
 	StoreLimitBytes func() int64 // 0 means no limit
+
+	// Bytes fetched ahead of clients.
+	PrefetchFetched     func() int64 // all
+	PrefetchUsed        func() int64 // of these, asked for
+	PrefetchWasted      func() int64 // of these, not asked for in time
+	PrefetchOutstanding func() int64 // of these, neither yet
+
+	// The round of watching that is under way, or was the last.
+	WatchDue     func() int64 // its modules
+	WatchDone    func() int64 // of these, looked at
+	WatchFailing func() int64 // modules that could not be looked at
+
+	// Watching since the start.
+	WatchVersions func() int64 // new versions fetched
+	WatchBytes    func() int64
 }
 
 // Watch adds gauges. It is an error to add one of them twice.
@@ -314,17 +372,33 @@ func (m *Metrics) Watch(g Gauges) error {
 		{"goferry_store_bytes", "Bytes in the store.", g.StoreBytes},
 		{"goferry_store_files", "Files in the store.", g.StoreFiles},
 		{"goferry_store_limit_bytes", "Bytes that the store may hold, 0 for no limit.", g.StoreLimitBytes},
+		{"goferry_prefetch_bytes_total", "Bytes fetched ahead of clients.", g.PrefetchFetched},
+		{"goferry_prefetch_used_bytes_total", "Bytes fetched ahead of clients and then asked for.", g.PrefetchUsed},
+		{"goferry_prefetch_wasted_bytes_total", "Bytes fetched ahead of clients and not asked for in time.", g.PrefetchWasted},
+		{"goferry_prefetch_outstanding_bytes", "Bytes fetched ahead of clients that may still be asked for.", g.PrefetchOutstanding},
+		{"goferry_watch_due", "Modules of the present or last round of watching.", g.WatchDue},
+		{"goferry_watch_done", "Modules of that round that were looked at.", g.WatchDone},
+		{"goferry_watch_failing", "Watched modules that could not be looked at.", g.WatchFailing},
+		{"goferry_watch_versions_total", "New versions fetched before anyone asked for them.", g.WatchVersions},
+		{"goferry_watch_bytes_total", "Bytes fetched by watching.", g.WatchBytes},
 	} {
 		if x.f == nil {
 			continue
 		}
-		gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: x.name, Help: x.help},
-			func() float64 { return float64(x.f()) })
-		if err := m.reg.Register(gauge); err != nil {
+		if err := m.reg.Register(valueFunc(x.name, x.help, x.f)); err != nil {
 			return fmt.Errorf("metric %s: %w", x.name, err)
 		}
 	}
 	return nil
+}
+
+// valueFunc is a counter if its name says so, else a gauge.
+func valueFunc(name, help string, f func() int64) prometheus.Collector {
+	value := func() float64 { return float64(f()) }
+	if strings.HasSuffix(name, "_total") {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value)
+	}
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 }
 
 // ChecksumMismatch counts a file that was not what the checksum database recorded.

@@ -181,6 +181,13 @@ func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
 		IdleTimeout:       s.cfg.IdleTimeout,
 		MaxHeaderBytes:    s.cfg.MaxHeaderBytes,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			host, _, err := net.SplitHostPort(c.RemoteAddr().String())
+			if err != nil {
+				return ctx // a unix socket tells nobody apart
+			}
+			return context.WithValue(ctx, clientKey{}, host)
+		},
 		// Handshake errors of port scanners and the like: not worth a warning.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelInfo),
 	}
@@ -196,4 +203,13 @@ func Wrap(h http.Handler, middleware ...func(http.Handler) http.Handler) http.Ha
 		h = middleware[i](h)
 	}
 	return h
+}
+
+type clientKey struct{}
+
+// ClientFrom returns the address, without a port, of whoever sent the request that ctx
+// belongs to; empty if it is not known. Those behind one proxy or NAT are one.
+func ClientFrom(ctx context.Context) string {
+	host, _ := ctx.Value(clientKey{}).(string)
+	return host
 }

@@ -1,6 +1,7 @@
 package weaklink
 
 import (
+	"encoding/binary"
 	"io"
 	"net"
 	"os"
@@ -20,8 +21,10 @@ type conn struct {
 	link     *Link
 	own      [2]*pace // down and up, per connection
 
-	in  *stream // from the client
-	out *stream // to the client
+	greeted bool    // the client has sent something; belongs to the reader of Conn, as lost
+	lost    bool    // nothing that it sends arrives
+	in      *stream // from the client
+	out     *stream // to the client
 
 	gone chan struct{} // closed when the connection is
 	once sync.Once
@@ -124,9 +127,23 @@ func newConn(raw net.Conn, l *Link) *conn {
 func (s *stream) put2(p []byte) (int, error) { return s.put(p, 4<<20) }
 
 func (c *conn) readClient(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.link.count(func(s *Stats) { s.Up += int64(n) })
-	return n, err
+	for {
+		n, err := c.Conn.Read(p)
+		c.link.count(func(s *Stats) { s.Up += int64(n) })
+		if !c.greeted && n > 0 {
+			c.greeted = true
+			c.lost = tooLong(p[:n], c.link.cfg.MaxHello)
+		}
+		if !c.lost || err != nil {
+			return n, err
+		}
+	}
+}
+
+// tooLong reports whether what a client sends first is a TLS handshake record of more bytes than limit.
+func tooLong(first []byte, limit int) bool {
+	const header, handshake = 5, 22
+	return limit > 0 && len(first) >= header && first[0] == handshake && header+int(binary.BigEndian.Uint16(first[3:])) > limit
 }
 
 func (c *conn) writeClient(p []byte) (int, error) {

@@ -11,11 +11,11 @@ import (
 
 // dealer spoils answers.
 type dealer struct {
-	Faults
 	link *Link
 	next http.Handler
 
 	mu    sync.Mutex
+	now   Faults
 	tries map[string]int
 }
 
@@ -30,7 +30,7 @@ const (
 )
 
 // deal says what happens to the n-th request of path, and where in its body: a number between 0 and 1.
-func (f Faults) deal(path string, n int) (what fault, where float64) {
+func (f Faults) deal(path string, n int, http2 bool) (what fault, where float64) {
 	if n > 0 && f.FirstOnly {
 		return none, 0
 	}
@@ -41,10 +41,13 @@ func (f Faults) deal(path string, n int) (what fault, where float64) {
 	sum := mix(h.Sum64())
 	at := float64(sum>>11) / (1 << 53)
 	where = float64(mix(sum)>>11) / (1 << 53)
+	if !http2 {
+		f.HTTP2 = 0
+	}
 	for _, c := range []struct {
 		p float64
 		f fault
-	}{{f.Cut, cut}, {f.Stall, stall}, {f.Reset, reset}, {f.Unavailable, unavailable}} {
+	}{{f.Cut, cut}, {f.Stall, stall}, {f.Reset, reset}, {f.Unavailable, unavailable}, {f.HTTP2, reset}} {
 		if at < c.p {
 			return c.f, where
 		}
@@ -68,12 +71,13 @@ func (d *dealer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	n := d.tries[path]
 	d.tries[path]++
+	faults := d.now
 	d.mu.Unlock()
 	d.link.mu.Lock()
 	d.link.stats.Requests++
 	d.link.paths[path]++
 	d.link.mu.Unlock()
-	what, where := d.deal(path, n)
+	what, where := faults.deal(path, n, r.ProtoMajor == 2)
 	if what != none {
 		d.link.count(func(s *Stats) { s.Faults++ })
 	}
@@ -91,8 +95,8 @@ func (d *dealer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		panic(http.ErrAbortHandler) // HTTP/2: the stream is reset
 	case unavailable:
-		if d.RetryAfter > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(d.RetryAfter/time.Second)))
+		if faults.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(faults.RetryAfter/time.Second)))
 		}
 		http.Error(w, "the link is weak", http.StatusServiceUnavailable)
 	case cut, stall:

@@ -8,10 +8,15 @@
 package weaklink
 
 import (
+	"bytes"
+	"crypto/tls"
 	"encoding/pem"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -22,7 +27,13 @@ type Config struct {
 	Rate    int64         // bytes a second of all connections together, in each direction; 0 for no limit
 	PerConn int64         // bytes a second of one connection, in each direction; 0 for no limit
 	TLS     bool          // https, with HTTP/2
-	Faults  Faults
+	// Host is the name in the URL and in the certificate, for who has another way than the system's
+	// resolver to find out that it is 127.0.0.1; "" for 127.0.0.1.
+	Host string
+	// MaxHello is the length in bytes from which a TLS ClientHello is lost on the way, and all that follows
+	// it: what does not fit into one packet does not pass some boxes. 0 for no limit.
+	MaxHello int
+	Faults   Faults
 }
 
 // Faults are probabilities between 0 and 1; what is left of 1 is answered well. Which fault a request
@@ -34,6 +45,7 @@ type Faults struct {
 	Stall       float64       // the body stops in the middle, and the connection stays
 	Reset       float64       // the connection is reset instead of an answer
 	Unavailable float64       // 503
+	HTTP2       float64       // the stream is reset if it is one of HTTP/2
 	RetryAfter  time.Duration // with a 503, in whole seconds; 0 for none
 	FirstOnly   bool          // only the first request of each path can fail
 }
@@ -63,10 +75,14 @@ type Link struct {
 // Start serves h over a link until Close.
 func Start(cfg Config, h http.Handler) *Link {
 	l := &Link{cfg: cfg, down: newPace(cfg.Rate), up: newPace(cfg.Rate), paths: map[string]int{}, open: map[*conn]bool{}}
-	l.faults = &dealer{Faults: cfg.Faults, link: l, next: h, tries: map[string]int{}}
+	l.faults = &dealer{now: cfg.Faults, link: l, next: h, tries: map[string]int{}}
 	l.srv = httptest.NewUnstartedServer(l.faults)
 	l.srv.Listener = &listener{Listener: l.srv.Listener, link: l}
+	l.srv.Config.ErrorLog = log.New(quiet{}, "", log.LstdFlags)
 	if cfg.TLS {
+		if cfg.Host != "" {
+			l.srv.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(cfg.Host)}}
+		}
 		l.srv.EnableHTTP2 = true
 		l.srv.StartTLS()
 	} else {
@@ -76,7 +92,12 @@ func Start(cfg Config, h http.Handler) *Link {
 }
 
 // URL is where the handler is, over the link.
-func (l *Link) URL() string { return l.srv.URL }
+func (l *Link) URL() string {
+	if l.cfg.Host == "" {
+		return l.srv.URL
+	}
+	return strings.Replace(l.srv.URL, "127.0.0.1", l.cfg.Host, 1)
+}
 
 // CertPEM is the root certificate of a link with TLS.
 func (l *Link) CertPEM() []byte {
@@ -104,6 +125,13 @@ func (l *Link) Reset() {
 	l.stats, l.paths = Stats{}, map[string]int{}
 }
 
+// SetFaults makes other faults befall the requests that come from now on.
+func (l *Link) SetFaults(f Faults) {
+	l.faults.mu.Lock()
+	defer l.faults.mu.Unlock()
+	l.faults.now = f
+}
+
 // Cut breaks every connection that is open, as a cable that is pulled.
 func (l *Link) Cut() {
 	l.mu.Lock()
@@ -117,6 +145,16 @@ func (l *Link) Cut() {
 func (l *Link) Close() {
 	l.Cut()
 	l.srv.Close()
+}
+
+// quiet drops what the server says of handshakes: that they fail is what the link is there for.
+type quiet struct{}
+
+func (quiet) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("TLS handshake error")) {
+		return len(p), nil
+	}
+	return os.Stderr.Write(p)
 }
 
 func (l *Link) count(f func(*Stats)) {

@@ -2,11 +2,13 @@ package weaklink_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -173,5 +175,70 @@ func TestCut(t *testing.T) {
 	l.Reset()
 	if _, status, err := fetch(client(t, l), l.URL()+"/none"); status != 200 || err != nil {
 		t.Errorf("after the cut: %d %v", status, err)
+	}
+}
+
+// A link that loses long greetings has what a client sends after one disappear as well.
+func TestMaxHello(t *testing.T) {
+	l := start(t, weaklink.Config{TLS: true, MaxHello: 1000}, serve([]byte("x")))
+	for _, tt := range []struct {
+		name   string
+		curves []tls.CurveID
+		ok     bool
+	}{
+		{"with a post-quantum key share", []tls.CurveID{tls.X25519MLKEM768, tls.X25519}, false},
+		{"without", []tls.CurveID{tls.X25519}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			hc := client(t, l)
+			hc.Transport.(*http.Transport).TLSClientConfig.CurvePreferences = tt.curves
+			if !tt.ok {
+				hc.Timeout = 300 * time.Millisecond
+			}
+			_, _, err := fetch(hc, l.URL())
+			if (err == nil) != tt.ok {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// A made-up name stands in the URL and in the certificate.
+func TestHost(t *testing.T) {
+	l := start(t, weaklink.Config{TLS: true, Host: "mirror.test"}, serve([]byte("x")))
+	if want := "https://mirror.test:"; !strings.HasPrefix(l.URL(), want) {
+		t.Fatalf("URL %s", l.URL())
+	}
+	_, port, _ := strings.Cut(strings.TrimPrefix(l.URL(), "https://"), ":")
+	hc := client(t, l)
+	hc.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+	}
+	if _, status, err := fetch(hc, l.URL()); err != nil || status != 200 {
+		t.Errorf("status %d, %v", status, err)
+	}
+	if _, _, err := fetch(hc, "https://other.test:"+port); err == nil {
+		t.Error("the certificate is good for another name")
+	}
+}
+
+// Faults change while the link lives; those of HTTP/2 befall HTTP/2 alone.
+func TestSetFaults(t *testing.T) {
+	l := start(t, weaklink.Config{TLS: true, Faults: weaklink.Faults{Unavailable: 1}}, serve([]byte("x")))
+	two, one := client(t, l), client(t, l)
+	one.Transport.(*http.Transport).ForceAttemptHTTP2 = false
+	if _, status, err := fetch(two, l.URL()); err != nil || status != 503 {
+		t.Errorf("status %d, %v", status, err)
+	}
+	l.SetFaults(weaklink.Faults{HTTP2: 1})
+	if _, _, err := fetch(two, l.URL()); err == nil {
+		t.Error("the stream was not reset")
+	}
+	if _, status, err := fetch(one, l.URL()); err != nil || status != 200 {
+		t.Errorf("HTTP/1.1: status %d, %v", status, err)
+	}
+	l.SetFaults(weaklink.Faults{})
+	if _, status, err := fetch(two, l.URL()); err != nil || status != 200 {
+		t.Errorf("status %d, %v", status, err)
 	}
 }
