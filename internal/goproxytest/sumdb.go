@@ -117,5 +117,16 @@ func (db *sumDB) serve(x *exchange) {
 	}
 	r := x.r.Clone(x.r.Context())
 	r.URL.Path = "/" + rest
+	defer func() {
+		// The server of x/mod panics where it is asked for more of a tile than there is, as clients
+		// do for which the part did not come.
+		switch e := recover(); e {
+		case nil:
+		case http.ErrAbortHandler: // a fault
+			panic(e)
+		default:
+			x.notFound("no such tile")
+		}
+	}()
 	db.servers[x.sums].ServeHTTP(x.w, r)
 }

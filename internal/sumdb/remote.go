@@ -185,11 +185,26 @@ func limitOf(path string) int64 {
 	return limitSmall
 }
 
+// getTries is how often an answer that breaks off is asked for. They are small, and few have a
+// header by which they could be continued.
+const getTries = 3
+
 // get reads the whole body of a 200, at most limit bytes.
 func get(ctx context.Context, client *http.Client, target string, limit int64) ([]byte, error) {
-	fail := func(err error) ([]byte, error) {
+	for n := 1; ; n++ {
+		data, broken, err := getOnce(ctx, client, target, limit)
+		if !broken || ctx.Err() != nil || n == getTries {
+			return data, err
+		}
+	}
+}
+
+// getOnce does so in one request, and reports whether the body broke off where another request may
+// well bring it whole.
+func getOnce(ctx context.Context, client *http.Client, target string, limit int64) (data []byte, broken bool, err error) {
+	fail := func(err error) ([]byte, bool, error) {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, false, context.Cause(ctx)
 		}
 		var ue *url.Error // repeats the URL, with the user name in it
 		if errors.As(err, &ue) {
@@ -198,7 +213,7 @@ func get(ctx context.Context, client *http.Client, target string, limit int64) (
 		if !errors.Is(err, goproxy.ErrUnavailable) {
 			err = fmt.Errorf("%w: %w", goproxy.ErrUnavailable, err)
 		}
-		return nil, &goproxy.Error{Source: display(target), Err: err}
+		return nil, false, &goproxy.Error{Source: display(target), Err: err}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
@@ -210,16 +225,22 @@ func get(ctx context.Context, client *http.Client, target string, limit int64) (
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, statusError(target, resp)
+		return nil, false, statusError(target, resp)
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	data, err = io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return fail(err)
+		// What made the body says if it has tried that itself.
+		f, ok := errors.AsType[interface {
+			error
+			Final() bool
+		}](err)
+		_, _, err = fail(err)
+		return nil, !ok || !f.Final(), err
 	}
 	if int64(len(data)) > limit {
 		return fail(fmt.Errorf("answer larger than %d bytes", limit))
 	}
-	return data, nil
+	return data, false, nil
 }
 
 func statusError(target string, resp *http.Response) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -121,6 +122,32 @@ func TestGetErrors(t *testing.T) {
 		}
 		if s := fmt.Sprint(err); strings.Contains(s, "secret") || strings.Contains(s, "user") {
 			t.Errorf("%q shows credentials", s)
+		}
+	}
+}
+
+// An answer without a length or a validator breaks off: it is asked for again, but not for ever.
+func TestGetBrokenOff(t *testing.T) {
+	for _, tt := range []struct {
+		broken, asked int
+		ok            bool
+	}{{0, 1, true}, {1, 2, true}, {2, 3, true}, {9, 3, false}} {
+		var asked atomic.Int32
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, "the beginning")
+			_ = http.NewResponseController(w).Flush()
+			if int(asked.Add(1)) <= tt.broken {
+				panic(http.ErrAbortHandler)
+			}
+			fmt.Fprint(w, " and the end")
+		}))
+		t.Cleanup(srv.Close)
+		data, err := HTTPRemote{HTTP: srv.Client(), Base: srv.URL}.Fetch(t.Context(), "/lookup/m@v1")
+		if got := string(data); (err == nil) != tt.ok || tt.ok && got != "the beginning and the end" || int(asked.Load()) != tt.asked {
+			t.Errorf("%d broken: got %q, error %v, after %d requests", tt.broken, got, err, asked.Load())
+		}
+		if !tt.ok && !errors.Is(err, goproxy.ErrUnavailable) {
+			t.Errorf("error %v", err)
 		}
 	}
 }

@@ -3,18 +3,25 @@ package sumdb
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"path"
+	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode"
 
-	"github.com/goferry/goferry/internal/goproxy"
 	"golang.org/x/mod/module"
-	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/goferry/goferry/internal/goproxy"
 )
 
 // Limits on the central directory, which archive/zip holds in memory as a whole.
@@ -42,20 +49,91 @@ func hashZip(ctx context.Context, m module.Version, r io.ReaderAt, size int64) (
 	if err != nil {
 		return "", g.reason(err)
 	}
-	names := make([]string, len(z.File))
-	files := make(map[string]*zip.File, len(z.File))
-	for i, f := range z.File {
-		names[i], files[f.Name] = f.Name, f
-	}
 	// archive/zip stops an entry at the size it declares, and checkZip has added those up.
-	h, err := dirhash.Hash1(names, func(name string) (io.ReadCloser, error) {
-		rc, err := files[name].Open()
+	sums := make([][sha256.Size]byte, len(z.File))
+	if n := workers(size, len(z.File)); n > 1 {
+		err = hashParts(ctx, r, size, sums, n)
+	} else {
+		err = g.reason(hashEntries(z, sums, 0, len(sums)))
+	}
+	if err != nil {
+		return "", err
+	}
+	return h1(z, sums), nil
+}
+
+const (
+	parallelSize    = 4 << 20 // bytes of a zip from which it is worth more than one goroutine
+	parallelEntries = 1 << 15 // entries up to which each may hold a directory of its own
+	parallelMost    = 4
+)
+
+// workers is how many goroutines hash a zip. The client waits for nothing else: all bytes have come.
+func workers(size int64, entries int) int {
+	if size < parallelSize || entries > parallelEntries {
+		return 1
+	}
+	return min(runtime.GOMAXPROCS(0), parallelMost, entries)
+}
+
+// hashParts is hashEntries for n runs of entries at a time. Each has a reader of the zip of its own, since
+// entries are read through a window that moves.
+func hashParts(ctx context.Context, r io.ReaderAt, size int64, sums [][sha256.Size]byte, n int) error {
+	eg, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	const run = 64 // entries: enough to read on where the last one ended, few enough to share out evenly
+	for range n {
+		eg.Go(func() error {
+			g := newGuard(ctx, r)
+			z, err := zip.NewReader(g, size)
+			if err == nil && len(z.File) != len(sums) {
+				err = errors.New("the directory changed while it was read")
+			}
+			for err == nil {
+				from := int(next.Add(run)) - run
+				if from >= len(sums) {
+					return nil
+				}
+				err = hashEntries(z, sums, from, min(from+run, len(sums)))
+			}
+			return g.reason(err)
+		})
+	}
+	return eg.Wait()
+}
+
+// hashEntries puts the hashes of the entries from…to-1 into sums.
+func hashEntries(z *zip.Reader, sums [][sha256.Size]byte, from, to int) error {
+	h := sha256.New()
+	buf := make([]byte, 64<<10)
+	for i, f := range z.File[from:to] {
+		h.Reset()
+		rc, err := f.Open()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", f.Name, err)
 		}
-		return rc, nil
-	})
-	return h, g.reason(err)
+		_, err = io.CopyBuffer(h, rc, buf)
+		if err := cmp.Or(err, rc.Close()); err != nil {
+			return err
+		}
+		h.Sum(sums[from+i][:0])
+	}
+	return nil
+}
+
+// h1 is dirhash.Hash1 of entries whose hashes are known: the hash of a list of them, sorted by name. checkZip
+// bars names with line breaks.
+func h1(z *zip.Reader, sums [][sha256.Size]byte) string {
+	order := make([]int, len(sums))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return strings.Compare(z.File[a].Name, z.File[b].Name) })
+	list := sha256.New()
+	for _, i := range order {
+		fmt.Fprintf(list, "%x  %s\n", sums[i], z.File[i].Name)
+	}
+	return "h1:" + base64.StdEncoding.EncodeToString(list.Sum(nil))
 }
 
 // checkZip applies the rules of x/mod/zip's CheckZip.

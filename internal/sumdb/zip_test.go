@@ -4,11 +4,13 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/flate"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -298,5 +300,51 @@ func TestGuardCount(t *testing.T) {
 		if g.entries != 1000 || g.read != int64(len(data)) {
 			t.Errorf("reads of %d bytes: counted %d entries in %d bytes", size, g.entries, g.read)
 		}
+	}
+}
+
+// A large zip is hashed by several goroutines: to the same sum, and with the same eyes.
+func TestHashZipParts(t *testing.T) {
+	m := module.Version{Path: "example.com/m", Version: "v1.0.0"}
+	var buf bytes.Buffer
+	zw := zip.NewWriter(&buf)
+	random := rand.NewChaCha8([32]byte{7})
+	for i := range 700 {
+		w, err := zw.Create(fmt.Sprintf("%s@%s/d%d/f%d", m.Path, m.Version, i%7, 700-i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(w, random, int64(i*40)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := zw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data := buf.Bytes()
+	if len(data) < parallelSize || workers(int64(len(data)), 700) < 2 && runtime.GOMAXPROCS(0) > 1 {
+		t.Fatalf("%d bytes are hashed by one goroutine", len(data))
+	}
+	file := filepath.Join(t.TempDir(), "zip")
+	if err := os.WriteFile(file, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	want, err := dirhash.HashZip(file, dirhash.Hash1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if got, err := hashZip(t.Context(), m, bytes.NewReader(data), int64(len(data))); got != want || err != nil {
+			t.Errorf("hash %s, %v; want %s", got, err, want)
+		}
+	}
+	data[len(data)/2] ^= 1 // within the contents: the checksum of an entry is wrong
+	if got, err := hashZip(t.Context(), m, bytes.NewReader(data), int64(len(data))); !errors.Is(err, goproxy.ErrMismatch) || got != "" {
+		t.Errorf("damaged: %q, %v", got, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := hashZip(ctx, m, bytes.NewReader(data), int64(len(data))); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
 	}
 }
