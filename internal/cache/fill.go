@@ -164,7 +164,9 @@ func (f *fill) once(ctx context.Context, avoid *goproxy.Avoid) (again bool, err 
 	}
 	sp := f.begin(info.Size(), avoid.Spare())
 	if err := f.copy(ctx, sp, src); err != nil {
-		f.c.log.Warn("broken off by upstream", logAttrs(f.req, "source", avoid.Last(), "bytes", sp.Size(), "err", err)...)
+		if ctx.Err() == nil { // else it was broken off here: nobody waits for it any more, or goferry ends
+			f.c.log.Warn("broken off by upstream", logAttrs(f.req, "source", avoid.Last(), "bytes", sp.Size(), "err", err)...)
+		}
 		return !errors.Is(err, errNoRoom), err
 	}
 	size := sp.Size()

@@ -2,6 +2,7 @@ package prefetch
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -16,7 +17,7 @@ import (
 // module refreshes what is known of a module, and fetches the versions that are new.
 func (w *Watcher) module(ctx context.Context, path string) error {
 	before := w.before(ctx, path)
-	versions, err := goproxy.Versions(ctx, w.cfg.Source, path)
+	versions, err := w.list(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -40,6 +41,26 @@ func (w *Watcher) module(ctx context.Context, path string) error {
 		w.known[path] = versions[len(versions)-1]
 	}
 	return nil
+}
+
+// list is what an upstream says now. An old list that the cache serves because nobody could be asked is
+// no news of the module, but of the upstream.
+func (w *Watcher) list(ctx context.Context, path string) ([]string, error) {
+	stale := false
+	src := goproxy.SourceFunc(func(ctx context.Context, req goproxy.Request) (goproxy.File, error) {
+		f, err := w.cfg.Source.Open(ctx, req)
+		if err == nil {
+			info, serr := f.Stat()
+			stale = serr == nil && goproxy.MetaOf(info).Result == "stale"
+		}
+		return f, err
+	})
+	versions, err := goproxy.Versions(ctx, src, path)
+	if err == nil && stale {
+		req := goproxy.Request{Path: path, Kind: goproxy.List}
+		return nil, &goproxy.Error{Request: req, Err: fmt.Errorf("%w: there is only an old list", goproxy.ErrUnavailable)}
+	}
+	return versions, err
 }
 
 // before is the highest version that was known before now; empty where no list was.

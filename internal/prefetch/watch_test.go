@@ -327,3 +327,28 @@ func TestWatcherStops(t *testing.T) {
 		time.Sleep(2 * time.Hour) // the fills are the source's
 	})
 }
+
+// An old list that is served because no upstream can be asked is no look at the module.
+func TestWatcherIsNotDeceivedByOldLists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		result := "stale"
+		list := goproxy.SourceFunc(func(_ context.Context, req goproxy.Request) (goproxy.File, error) {
+			if req.Kind != goproxy.List {
+				return nil, &goproxy.Error{Request: req, Err: goproxy.ErrNotExist}
+			}
+			return goproxy.NewFile(req, []byte("v1.0.0\n"), time.Time{}, &goproxy.Meta{Result: result}), nil
+		})
+		w := NewWatcher(WatchConfig{Source: list})
+		if err := w.look(t.Context(), "example.com/a"); !errors.Is(err, goproxy.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		if p := w.Progress(); p.Failing != 1 {
+			t.Errorf("%+v", p)
+		}
+		time.Sleep(24 * time.Hour)
+		result = "miss"
+		if err := w.look(t.Context(), "example.com/a"); errors.Is(err, goproxy.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
