@@ -3,12 +3,15 @@
 # make race   the tests under the race detector
 # make fuzz   each fuzz target for FUZZTIME
 # make bench  the benchmarks of docs/benchmarks.md
+# make bench-weak  those over weak links (fetches 260 MB of modules once, and takes an hour)
+# make soak   goferry serve under random faults for SOAK, with the go command in front of it
 
 GO ?= go
 FUZZTIME ?= 10s
 BENCHTIME ?= 2s
+SOAK ?= 10m
 
-.PHONY: build test live check race fuzz bench test-deps
+.PHONY: build test live check race fuzz bench bench-weak soak test-deps
 
 build:
 	$(GO) build -o bin/goferry ./cmd/goferry
@@ -31,3 +34,10 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m ./cmd/goferry ./internal/store ./internal/server
+
+bench-weak:
+	@GO="$(GO)" sh scripts/weak-tree.sh
+	$(GO) test -tags weak -run '^$$' -bench Weak -benchtime 1x -timeout 3h ./cmd/goferry
+
+soak:
+	SOAK=$(SOAK) $(GO) test -tags weak -run '^TestSoak$$' -count 1 -timeout 0 -v ./cmd/goferry

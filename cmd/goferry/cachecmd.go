@@ -86,11 +86,14 @@ func cacheFault(cfg *config.Config, err error) error {
 
 // quietLog is the logger of commands whose output is a report.
 func (a *app) quietLog(cfg *config.Config) *slog.Logger {
-	level := slog.LevelError
+	return newLogger(a.stderr, cfg, quietLevel(cfg))
+}
+
+func quietLevel(cfg *config.Config) slog.Level {
 	if cfg.Origin("log.level").Kind != config.FromDefault {
-		level = cfg.LogLevel
+		return cfg.LogLevel
 	}
-	return newLogger(a.stderr, cfg, level)
+	return slog.LevelError
 }
 
 func pattern(args []string) (cache.Pattern, error) {

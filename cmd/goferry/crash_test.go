@@ -148,25 +148,8 @@ func (c *crash) ask(t *testing.T, hc *http.Client, url, name string) bool {
 
 // upstream is the file as upstream has it, without the network.
 func (c *crash) upstream(t *testing.T, name string) []byte {
-	w := answer{header: http.Header{}}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/"+name, nil)
-	if err != nil {
-		t.Error(err)
-		return nil
-	}
-	c.r.up.ServeHTTP(&w, req)
-	return w.body.Bytes()
+	return fileOf(t, c.r.up.Handler, "/"+name)
 }
-
-// An answer keeps what a handler says.
-type answer struct {
-	header http.Header
-	body   bytes.Buffer
-}
-
-func (a *answer) Header() http.Header         { return a.header }
-func (a *answer) WriteHeader(int)             {}
-func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
 // check looks at every file of the cache that is new since the last time, and at the spool, which
 // has nothing but what so many living servers keep there.

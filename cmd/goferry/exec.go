@@ -58,6 +58,14 @@ func (a *app) execute(ctx context.Context, cfg *config.Config, argv []string) (c
 	}
 	// The proxy lives as long as the command, which is told of signals itself.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	guessed := make(chan error, 1)
+	if ahead := a.aheadOf(f, argv); ahead != nil {
+		go func() { a.runAhead(serving, ahead); guessed <- nil }()
+	} else if guess := f.guess(); guess != nil {
+		go func() { guessed <- guess.Run(serving) }()
+	} else {
+		guessed <- nil
+	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(serving, a.mux(f, srv.URL())) }()
 	kept := make(chan error, 1)
@@ -67,7 +75,7 @@ func (a *app) execute(ctx context.Context, cfg *config.Config, argv []string) (c
 		Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr,
 	})
 	stop()
-	err = errors.Join(err, <-served, <-kept)
+	err = errors.Join(err, <-served, <-kept, <-guessed)
 	var te *gocmd.ToolError
 	if errors.As(err, &te) {
 		return 0, &fault{code: "error.no-command", args: []any{"Name", te.Name, "Err", te.Err}, hint: execHint(te.Name), exit: 1, err: err}

@@ -56,7 +56,7 @@ func (a *app) lines(w io.Writer, indent, s string) {
 // useLine is how cmd is called, in the language of the user.
 func (a *app) useLine(cmd *cobra.Command) string {
 	line := cmd.CommandPath()
-	if cmd.HasAvailableSubCommands() {
+	if cmd.HasAvailableSubCommands() && !strings.Contains(cmd.Use, "[") { // it does nothing by itself
 		return line + " " + a.p.T("usage.command")
 	}
 	if cmd.HasAvailableLocalFlags() {
@@ -117,7 +117,7 @@ func valueWord(f *pflag.Flag) string {
 	switch f.Name {
 	case "cache":
 		return "DIR"
-	case "config", "tls-cert", "tls-key":
+	case "config", "tls-cert", "tls-key", "file":
 		return "FILE"
 	case "listen":
 		return "HOST:PORT"
@@ -127,6 +127,10 @@ func valueWord(f *pflag.Flag) string {
 		return "LIST"
 	case "private":
 		return "PATTERNS"
+	case "timeout":
+		return "TIME"
+	case "module":
+		return "MODULE@VERSION"
 	case "log-format", "log-level":
 		return "WORD"
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/goferry/goferry/internal/goproxytest"
+	"github.com/goferry/goferry/internal/mirrors"
 )
 
 // readmeLines are the command lines in the sh blocks of a README, in order.
@@ -49,6 +51,8 @@ type reader struct {
 	*rig
 	root, app string // the checkout, the project
 	bin       string // where go install puts goferry
+	listen    string // where the service of goferry on listens
+	t         *testing.T
 }
 
 func newReader(t *testing.T) *reader {
@@ -56,16 +60,18 @@ func newReader(t *testing.T) *reader {
 	up := goproxytest.New(t)
 	up.LoadFS(os.DirFS("testdata/mod"))
 	up.AddModule("example.com/old", "v1.2.0", map[string]string{"old.go": "package old\n"})
+	probed := mirrors.DefaultModule()
+	up.AddModule(probed.Path, probed.Version, map[string]string{"mod.go": "package mod\n"})
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{rig: rigFor(t, up), root: root}
+	r := &reader{rig: rigFor(t, up), root: root, t: t}
 	r.app, r.bin = filepath.Join(r.work, "app"), filepath.Join(r.work, "bin")
 	r.vars["GOBIN"], r.vars["PATH"] = r.bin, r.bin+":"+os.Getenv("PATH")
 	r.vars["GOFLAGS"] = "-modcacherw -buildvcs=false"
 	r.vars["GOPROXY"] = up.URL // what a go command comes with
-	for _, k := range []string{"GOFERRY_UPSTREAM", "GOFERRY_CACHE", "GOFERRY_LINK_RETRIES"} {
+	for _, k := range []string{"GOFERRY_UPSTREAM", "GOFERRY_CACHE", "GOFERRY_LINK_RETRIES", "GOFERRY_PREFETCH"} {
 		delete(r.vars, k)
 		t.Setenv(k, "")
 	}
@@ -130,10 +136,69 @@ func (r *reader) follow(t *testing.T, line string) {
 		}
 	case len(words) > 1 && words[0] == "goferry" && words[1] == "serve":
 		r.serveLine(t, r.app, line)
-	case len(words) > 1 && words[0] == "goferry" && strings.Contains(" exec cache config ", " "+words[1]+" "):
+	case strings.HasPrefix(line, "goferry mirrors"):
+		r.mirrorsLine(t, line)
+	case line == "goferry on", line == "goferry status", line == "goferry off":
+		r.switchLine(t, line)
+	case len(words) > 1 && words[0] == "goferry" && strings.Contains(" exec fetch cache config ", " "+words[1]+" "):
 		r.do(t, r.app, line)
 	default:
 		t.Errorf("the test does not know what to do with the line: %s", line)
+	}
+}
+
+// mirrorsLine runs a line about mirrors: of those that goferry knows none is reached from here, but the
+// upstream in use is. What is chosen is in force behind a line that chooses.
+func (r *reader) mirrorsLine(t *testing.T, line string) {
+	t.Helper()
+	out := r.do(t, r.app, line)
+	if line == "goferry mirrors" {
+		if !strings.Contains(out, "\ngoproxy.cn ") || !strings.Contains(out, "is in use already") {
+			t.Errorf("%s: goproxy.cn is not in the table, or the best is not the upstream in use\n%s", line, out)
+		}
+		return
+	}
+	chosen := strings.Contains(line, " --none")
+	if got := r.do(t, r.app, "goferry config -v"); strings.Contains(got, "https://goproxy.cn=https://mirrors.aliyun.com/goproxy/") == chosen {
+		t.Errorf("after %s:\n%s", line, got)
+	}
+}
+
+// switchLine runs on, status or off. Services are systemd's, whose systemctl in tests touches
+// nothing but the home of the reader; elsewhere the line is only known to goferry.
+func (r *reader) switchLine(t *testing.T, line string) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		r.do(t, r.app, line+" --help")
+		return
+	}
+	tmp := filepath.Join(r.work, "tmp") // goferry itself must not stand in what it takes for temporary
+	if err := os.MkdirAll(tmp, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"SYSTEMD=yes", "TMPDIR=" + tmp, "GOPROXY=", "GOFERRY_LISTEN=" + r.listen}
+	if line == "goferry on" {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.listen = ln.Addr().String()
+		ln.Close()
+		env[3] = "GOFERRY_LISTEN=" + r.listen
+		home := r.vars["HOME"]
+		r.t.Cleanup(func() { killUnit(home) })
+		r.do(t, r.app, "go env -w GOPROXY="+r.up.URL, env...)
+	}
+	r.do(t, r.app, line, env...)
+	want := "http://" + r.listen + "|" + r.up.URL
+	if line == "goferry off" {
+		want = r.up.URL
+	}
+	if got := strings.TrimSpace(r.do(t, r.app, "go env GOPROXY", env...)); got != want {
+		t.Errorf("after %s GOPROXY is %s, not %s", line, got, want)
+	}
+	if line == "goferry off" {
+		r.do(t, r.app, "go env -u GOPROXY", env...)
 	}
 }
 

@@ -183,3 +183,25 @@ func fetchAll(t *testing.T, hc *http.Client, url string, header ...string) (resp
 	body, err = io.ReadAll(resp.Body)
 	return resp, body, err
 }
+
+// fileOf is a file as the upstream has it, without the network.
+func fileOf(t *testing.T, up *goproxytest.Handler, path string) []byte {
+	w := answer{header: http.Header{}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	up.ServeHTTP(&w, req)
+	return w.body.Bytes()
+}
+
+// An answer keeps what a handler says.
+type answer struct {
+	header http.Header
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(int)             {}
+func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }

@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"exec-child": execChild,
 		"goferry":    main,
+		"systemctl":  fakeSystemctl,
+		"journalctl": fakeJournalctl,
 	})
 }
 
@@ -47,9 +49,16 @@ func TestScript(t *testing.T) {
 			"requests": cmdRequests,
 			"upstream": cmdUpstream,
 			"peak":     cmdPeak,
+			"link":     cmdLink,
+			"leave":    cmdLeave,
+			"resolver": cmdResolver,
 			"fails":    cmdFails,
 			"exits":    cmdExits,
 			"take":     cmdTake,
+			"await":    cmdAwait,
+			"clock":    cmdClock,
+			"port":     cmdPort,
+			"unit":     cmdUnit,
 		},
 	})
 }
@@ -104,8 +113,12 @@ func setupScript(env *testscript.Env, goCache string) error {
 	}
 	fp := &ferryProcess{}
 	env.Defer(func() { fp.kill() })
+	env.Defer(func() { killUnit(filepath.Join(env.WorkDir, "home")) })
 	env.Values[upstreamKey{}] = up
 	env.Values[ferryKey{}] = fp
+	weak := links{}
+	env.Defer(weak.close)
+	env.Values[linksKey{}] = weak
 	set, err := hermetic(env.WorkDir, up, goCache)
 	for k, v := range set {
 		env.Setenv(k, v)
@@ -127,7 +140,8 @@ func hermetic(work string, up *goproxytest.Server, goCache string) (map[string]s
 		"GOCACHE": goCache, "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local", "GOTELEMETRY": "off", "GONOSUMDB": "", "GOPRIVATE": "", "GONOPROXY": "",
 		"GOSUMDB": up.GOSUMDB(), "GOPROXY": "off",
 		"UPSTREAM": up.URL, "SUMDB": up.SumDBName(), "GOFERRY_UPSTREAM": up.URL, "GOFERRY_CACHE": filepath.Join(work, "cache"), "GOFERRY_LANG": "en",
-		"GOFERRY_LINK_RETRIES": "0", "BIN": filepath.Dir(bin),
+		"GOFERRY_LINK_RETRIES": "0", "GOFERRY_PREFETCH": "off", "BIN": filepath.Dir(bin),
+		"GORACE": "atexit_sleep_ms=10", // each process of a build for the race detector waits a second at its end else
 		// What wants to leave the machine finds a proxy that refuses.
 		"HTTP_PROXY": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.1,localhost,::1",
 		"GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0",
@@ -224,7 +238,7 @@ func scriptEnv(ts *testscript.TestScript) []string {
 
 var scriptVars = strings.Fields(`HOME XDG_CONFIG_HOME XDG_CACHE_HOME GOENV GOPATH GOMODCACHE GOCACHE GOFLAGS GOTOOLCHAIN GOTELEMETRY
 	GONOSUMDB GOPRIVATE GONOPROXY GOINSECURE GOAUTH NETRC GOSUMDB GOPROXY GOFERRY_CONFIG HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE GIT_CONFIG_NOSYSTEM GIT_TERMINAL_PROMPT
-	GIT_CONFIG_COUNT GIT_CONFIG_KEY_0 GIT_CONFIG_VALUE_0 PATH`)
+	GIT_CONFIG_COUNT GIT_CONFIG_KEY_0 GIT_CONFIG_VALUE_0 GORACE PATH`)
 
 // cmdQuit interrupts the server and waits for its end, which must be clean; "quit -kill" kills it.
 func cmdQuit(ts *testscript.TestScript, neg bool, args []string) {
@@ -300,7 +314,7 @@ func cmdGet(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdRequests checks how many requests reached the upstream: requests N [PART]; "requests" alone
-// lists them, "requests reset" forgets them.
+// lists them, "requests reset" forgets them, "requests once" wants no file to be asked for twice.
 func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
 	up := upstreamOf(ts)
 	switch {
@@ -308,6 +322,17 @@ func cmdRequests(ts *testscript.TestScript, neg bool, args []string) {
 		fmt.Fprintln(ts.Stdout(), strings.Join(up.Requests(), "\n"))
 	case args[0] == "reset":
 		up.Reset()
+	case args[0] == "once":
+		seen := map[string]bool{}
+		for _, r := range up.Requests() {
+			if seen[r] && strings.Contains(r, "/@v/") {
+				ts.Fatalf("upstream was asked twice for %s:\n%s", r, strings.Join(up.Requests(), "\n"))
+			}
+			seen[r] = true
+		}
+		if len(seen) == 0 {
+			ts.Fatalf("upstream was asked for nothing")
+		}
 	default:
 		want, err := strconv.Atoi(args[0])
 		ts.Check(err)

@@ -17,12 +17,14 @@ import (
 	"github.com/goferry/goferry/internal/config"
 	"github.com/goferry/goferry/internal/goproxy"
 	"github.com/goferry/goferry/internal/server"
+	"github.com/goferry/goferry/internal/service"
 	"github.com/goferry/goferry/internal/sumdb"
 	"github.com/goferry/goferry/internal/transport"
 	"github.com/goferry/goferry/internal/web"
 )
 
 func (a *app) serveCmd() *cobra.Command {
+	var logFile string
 	cmd := &cobra.Command{
 		Use:     "serve",
 		Short:   a.p.T("serve.short"),
@@ -30,14 +32,19 @@ func (a *app) serveCmd() *cobra.Command {
 		Example: a.example("serve.example"),
 		Args:    a.noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.logTo(logFile); err != nil {
+				return err
+			}
 			cfg, err := a.load(cmd)
 			if err != nil {
 				return err
 			}
-			return a.serve(cmd.Context(), cfg)
+			return service.Run(cmd.Context(), serviceName, func(ctx context.Context) error { return a.serve(ctx, cfg) })
 		},
 	}
 	a.settingFlags(cmd.Flags(), true)
+	cmd.Flags().StringVar(&logFile, "log-file", "", a.p.T("flag.log-file"))
+	_ = cmd.Flags().MarkHidden("log-file") // it is there; for service managers that keep no log
 	return cmd
 }
 
@@ -79,11 +86,26 @@ func (a *app) serve(ctx context.Context, cfg *config.Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	watch, err := f.watcher()
+	if err != nil {
+		return err
+	}
+	guess := f.guess()
+	if err := f.metrics.Watch(f.aheadGauges()); err != nil {
+		return err
+	}
 	a.announce(srv.URL(), f)
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	g, work := errgroup.WithContext(work)
 	g.Go(func() error { return f.store.Run(work) })
+	g.Go(func() error { return f.keepRemembering(work) })
+	if guess != nil {
+		g.Go(func() error { return guess.Run(work) })
+	}
+	if watch != nil {
+		g.Go(func() error { return watch.Run(work) })
+	}
 	g.Go(func() error {
 		<-work.Done()
 		if ctx.Err() != nil {
@@ -142,6 +164,7 @@ func (a *app) mux(f *ferry, url string) http.Handler {
 	m.Handle("/-/readyz", h.Ready())
 	m.Handle("/-/metrics", f.metrics.Handler(f.log))
 	m.Handle("/-/version", server.VersionHandler(build()))
+	m.Handle("/-/status", a.statusParts(f, url))
 	return m
 }
 

@@ -17,8 +17,7 @@ import (
 // load reads the settings of a command.
 func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 	in := config.Input{Env: a.env, Flags: flagsSet(cmd.Flags()), GoEnv: a.goEnv(cmd.Context()), Defaults: map[string]string{}}
-	userConfig, _ := os.UserConfigDir() // where there is none, there is no default file either
-	in.File, in.FileExplicit = config.FindFile(in.Flags["config"], a.env, userConfig)
+	in.File, in.FileExplicit = a.configFile(cmd)
 	if cache, err := os.UserCacheDir(); err == nil {
 		in.Defaults["cache"] = filepath.Join(cache, "goferry")
 	}
@@ -27,6 +26,12 @@ func (a *app) load(cmd *cobra.Command) (*config.Config, error) {
 		a.p = text.New(cfg.Lang) // the file may name one as well
 	}
 	return cfg, err
+}
+
+// configFile is the configuration file of a command, and whether the user named it.
+func (a *app) configFile(cmd *cobra.Command) (name string, explicit bool) {
+	userConfig, _ := os.UserConfigDir() // where there is none, there is no default file either
+	return config.FindFile(flagsSet(cmd.Flags())["config"], a.env, userConfig)
 }
 
 // goEnv asks the go command once for all variables that settings can come from. Without a go

@@ -17,12 +17,15 @@ type tally struct {
 	modules  map[string]bool  // path@version of module versions that were served
 	hitBytes int64            // answered from the cache
 	from     map[string]int64 // bytes that came from each upstream
-	retries  int
-	failed   int // answers that were errors, other than "not found"
+	retries  int              // requests that were sent again
+	resumed  int              // files that went on where they broke off
+	hedged   int              // files that a second mirror had first
+	refused  map[string]bool  // mirrors that served wrong bytes
+	failed   int              // answers that were errors, other than "not found"
 }
 
 func newTally() *tally {
-	return &tally{modules: map[string]bool{}, from: map[string]int64{}}
+	return &tally{modules: map[string]bool{}, from: map[string]int64{}, refused: map[string]bool{}}
 }
 
 func (t *tally) answer(a goproxy.Answer) {
@@ -51,8 +54,25 @@ func (t *tally) attempt(at transport.Attempt) {
 	if at.Bytes > 0 || at.Status > 0 {
 		t.from[at.Host] += at.Bytes
 	}
-	if at.Retry() {
+	switch {
+	case at.Resumed:
+		t.resumed++
+	case at.Retry() && !at.Part:
 		t.retries++
+	}
+}
+
+func (t *tally) mirror(e goproxy.MirrorEvent) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch e.What {
+	case goproxy.MirrorWon:
+		t.hedged++
+	case goproxy.MirrorRefused:
+		t.refused[e.Mirror] = true
 	}
 }
 
@@ -90,12 +110,17 @@ func (t *tally) line(a *app) string {
 	if t.retries > 0 {
 		parts = append(parts, a.p.T("exec.retried", "Count", t.retries))
 	}
+	if t.resumed > 0 {
+		parts = append(parts, a.p.T("exec.resumed", "Count", t.resumed))
+	}
+	if t.hedged > 0 {
+		parts = append(parts, a.p.T("exec.hedged", "Count", t.hedged))
+	}
+	for _, m := range slices.Sorted(maps.Keys(t.refused)) {
+		parts = append(parts, a.p.T("exec.refused", "Host", m))
+	}
 	if t.failed > 0 {
 		parts = append(parts, a.p.T("exec.failed", "Count", t.failed))
 	}
-	line := parts[0]
-	for _, part := range parts[1:] {
-		line = a.p.T("exec.join", "Left", line, "Right", part)
-	}
-	return line
+	return a.join(parts)
 }

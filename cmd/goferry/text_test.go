@@ -115,7 +115,7 @@ func chinese(t *testing.T, cmd *cobra.Command) {
 // TestHelpText compares the help of all commands with testdata/help, where people can read
 // it; go test ./cmd/goferry -run TestHelpText -update writes it.
 func TestHelpText(t *testing.T) {
-	order := []string{"", "serve", "exec", "cache", "cache ls", "cache stat", "cache verify", "cache gc", "cache rm", "cache import",
+	order := []string{"", "serve", "exec", "fetch", "on", "off", "status", "mirrors", "mirrors use", "cache", "cache ls", "cache stat", "cache verify", "cache gc", "cache rm", "cache import",
 		"config", "version", "completion", "help"}
 	for _, lang := range []string{text.English, text.Chinese} {
 		var b strings.Builder

@@ -14,11 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/mod/module"
-
 	"github.com/goferry/goferry/internal/cache"
 	"github.com/goferry/goferry/internal/config"
 	"github.com/goferry/goferry/internal/goproxy"
+	"github.com/goferry/goferry/internal/prefetch"
 	"github.com/goferry/goferry/internal/server"
 	"github.com/goferry/goferry/internal/store"
 	"github.com/goferry/goferry/internal/sumdb"
@@ -33,11 +32,18 @@ type ferry struct {
 	log       *slog.Logger
 	upstreams []goproxy.Upstream
 	http      *http.Client
+	hosts     *transport.Memory // what was learned about hosts
+	sets      []*goproxy.Mirrors
 	store     *store.Store
 	cache     *cache.Cache
 	sums      *sumdb.Client
+	policy    func(context.Context, goproxy.Request) error
+	ahead     *prefetch.Server  // guesses what clients ask next; may be nil
+	watch     *prefetch.Watcher // may be nil
 	metrics   *server.Metrics
 	tally     *tally
+	started   time.Time
+	failures  failures
 	handler   *goproxy.Handler
 	closers   []io.Closer
 }
@@ -45,6 +51,9 @@ type ferry struct {
 // Close ends fills and lookups and closes the store, in the order in which they need each other.
 func (f *ferry) Close() error {
 	var errs []error
+	if f.cache != nil { // it was wired to its end
+		f.remember()
+	}
 	for i := len(f.closers) - 1; i >= 0; i-- {
 		errs = append(errs, f.closers[i].Close())
 	}
@@ -54,7 +63,7 @@ func (f *ferry) Close() error {
 // wire puts the rooms together as cfg says. What sums (a GOPROXY tree, or nil) has of the
 // checksum database is asked before anything else; t counts, if it is not nil.
 func (a *app) wire(cfg *config.Config, log *slog.Logger, sums fs.FS, t *tally) (_ *ferry, err error) {
-	f := &ferry{cfg: cfg, log: log, metrics: server.NewMetrics(), tally: t}
+	f := &ferry{cfg: cfg, log: log, metrics: server.NewMetrics(), tally: t, started: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.Close())
@@ -63,6 +72,8 @@ func (a *app) wire(cfg *config.Config, log *slog.Logger, sums fs.FS, t *tally) (
 	if f.upstreams, err = a.upstreams(cfg); err != nil {
 		return nil, err
 	}
+	f.hosts = transport.NewMemory()
+	f.recall("hosts.json", func(file *os.File) error { return f.hosts.Load(file) })
 	if f.http, err = a.httpClient(cfg, f); err != nil {
 		return nil, err
 	}
@@ -84,8 +95,9 @@ func (a *app) wire(cfg *config.Config, log *slog.Logger, sums fs.FS, t *tally) (
 		Logger: log,
 	})
 	f.closers = append(f.closers, f.cache)
+	f.policy = goproxy.Policy(cfg.PolicyAllow, cfg.PolicyBlock)
 	f.handler = &goproxy.Handler{
-		Source:     goproxy.Enforce(f.cache, goproxy.Policy(cfg.PolicyAllow, cfg.PolicyBlock)),
+		Source:     goproxy.Enforce(f.cache, f.policy),
 		MutableAge: asked(cfg.FreshList),
 		Explain:    a.explain,
 		Done:       f.answered,
@@ -144,52 +156,6 @@ func rank(name string) int {
 	return 1
 }
 
-func (a *app) httpClient(cfg *config.Config, f *ferry) (*http.Client, error) {
-	retries := cfg.LinkRetries
-	if retries == 0 {
-		retries = -1 // transport's word for none
-	}
-	insecure := strings.Join(cfg.Insecure, ",")
-	client, err := transport.New(transport.Config{
-		ConnectTimeout: cfg.LinkConnectTimeout, TLSTimeout: cfg.LinkTLSTimeout,
-		FirstByteTimeout: cfg.LinkFirstByteTimeout, StallTimeout: cfg.LinkStallTimeout,
-		Retries: retries, RootFiles: cfg.TLSRoots,
-		Insecure: func(host, path string) bool { return module.MatchPrefixPatterns(insecure, host+path) },
-		Credentials: transport.Credentials{
-			GOAUTH: string(cfg.GoAuth), NetrcFiles: a.netrcFiles(), Run: a.runAuth,
-		},
-		UserAgent: "goferry/" + build().Version,
-		Logger:    f.log,
-		Observe: func(at transport.Attempt) {
-			f.metrics.Upstream(at.Host, at.Status, string(at.Failure), at.Retry(), at.Bytes, at.Duration)
-			f.tally.attempt(at)
-		},
-	})
-	var re *transport.RootsError
-	switch {
-	case errors.As(err, &re):
-		return nil, badSetting(cfg, "tls.roots", err, "hint.tls-files")
-	case err != nil:
-		return nil, badSetting(cfg, "goauth", err, "hint.bad-goauth")
-	}
-	return client, nil
-}
-
-// netrcFiles are where cmd/go looks: NETRC, else .netrc in the home folder, _netrc on Windows.
-func (a *app) netrcFiles() []string {
-	if file := a.env("NETRC"); file != "" {
-		return []string{file}
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil
-	}
-	if runtime.GOOS == "windows" {
-		return []string{filepath.Join(home, "_netrc"), filepath.Join(home, ".netrc")}
-	}
-	return []string{filepath.Join(home, ".netrc")}
-}
-
 // checksumRemotes are where the checksum database is asked: what a file:// upstream has
 // of it, the upstreams, the database itself.
 func checksumRemotes(f *ferry, db sumdb.DB) []sumdb.Remote {
@@ -246,28 +212,63 @@ func (a *app) source(f *ferry) (goproxy.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	saved := f.savedMirrors()
 	var links []goproxy.Link
-	for _, up := range f.upstreams {
-		link := goproxy.Link{Name: goproxy.RedactURL(up.URL), Sep: up.Sep}
-		switch {
-		case up.URL == "direct":
-			link.Source, link.Origin = direct, true
-		case strings.HasPrefix(up.URL, "file:"):
-			dir, err := fileDir(up.URL)
+	for _, set := range goproxy.GroupMirrors(f.upstreams) {
+		link := goproxy.Link{Name: goproxy.FormatUpstreams(redacted(set)), Sep: set[len(set)-1].Sep, Decides: true}
+		var mirrors []goproxy.Mirror
+		for _, up := range set {
+			src, err := f.upstream(up, direct)
 			if err != nil {
-				return nil, f.cfg.Fault("upstream", err)
+				return nil, err
 			}
-			link.Source = goproxy.Strict(f.tally.count(goproxy.Tree(os.DirFS(dir), up.URL), up.URL))
-		default:
-			c, err := goproxy.NewClient(up.URL, f.http)
-			if err != nil {
-				return nil, f.cfg.Fault("upstream", err)
-			}
-			link.Source, link.Decides = goproxy.Strict(c), true
+			mirrors = append(mirrors, goproxy.Mirror{Name: goproxy.RedactURL(up.URL), Source: src})
+			link.Decides = link.Decides && strings.HasPrefix(up.URL, "http")
+			link.Origin = link.Origin || up.URL == "direct"
+		}
+		if link.Source = mirrors[0].Source; len(mirrors) > 1 {
+			link.Source = f.mirrorSet(mirrors, saved)
 		}
 		links = append(links, link)
 	}
 	return goproxy.Match(strings.Join(f.cfg.NoProxy, ","), direct, goproxy.Chain(links...)), nil
+}
+
+// upstream is one entry of the list.
+func (f *ferry) upstream(up goproxy.Upstream, direct goproxy.Source) (goproxy.Source, error) {
+	switch {
+	case up.URL == "direct":
+		return direct, nil
+	case strings.HasPrefix(up.URL, "file:"):
+		dir, err := fileDir(up.URL)
+		if err != nil {
+			return nil, f.cfg.Fault("upstream", err)
+		}
+		return goproxy.Strict(f.tally.count(goproxy.Tree(os.DirFS(dir), up.URL), up.URL)), nil
+	}
+	c, err := goproxy.NewClient(up.URL, f.http)
+	if err != nil {
+		return nil, f.cfg.Fault("upstream", err)
+	}
+	return goproxy.Strict(c), nil
+}
+
+// mirrorSet is a set of mirrors as one source.
+func (f *ferry) mirrorSet(mirrors []goproxy.Mirror, saved []goproxy.MirrorState) goproxy.Source {
+	hedge := f.cfg.MirrorsHedge
+	if hedge == 0 {
+		hedge = -1 // goproxy's word for none
+	}
+	set := goproxy.NewMirrors(goproxy.MirrorsConfig{
+		Mirrors: mirrors, HedgePercent: hedge, Saved: saved, Logger: f.log,
+		Observe: func(e goproxy.MirrorEvent) {
+			f.metrics.Mirror(e.Mirror, string(e.What))
+			f.tally.mirror(e)
+		},
+	})
+	f.sets = append(f.sets, set)
+	f.closers = append(f.closers, set)
+	return set
 }
 
 // fileDir is the folder of a file URL.
@@ -303,8 +304,16 @@ func (a *app) direct(f *ferry) (goproxy.Source, error) {
 
 // answered counts an answer of the module proxy.
 func (f *ferry) answered(ctx context.Context, ans goproxy.Answer) {
+	if f.ahead != nil {
+		f.ahead.Seen(server.ClientFrom(ctx), ans.Request, ans.Result, ans.Bytes)
+	}
 	f.metrics.Request(ans.Request.Kind.String(), ans.Result, ans.Status, ans.Duration, ans.Bytes)
 	f.tally.answer(ans)
+	if ans.Result == "error" && ans.Status == http.StatusOK && !errors.Is(ans.Err, context.Canceled) {
+		// The client can only see that its answer ends too early: say why.
+		f.log.WarnContext(ctx, "answer was cut off", "file", ans.Request.String(), "bytes", ans.Bytes, "err", ans.Err)
+	}
+	f.failures.add(time.Now(), ans)
 	server.Annotate(ctx, "cache", ans.Result)
 	if ans.Err != nil {
 		server.Annotate(ctx, "err", ans.Err.Error())
