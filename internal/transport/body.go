@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -16,9 +17,22 @@ type body struct {
 	a     *attempt
 	want  int64 // bytes that the header promised; -1 for unknown
 	got   atomic.Int64
-	timer *time.Timer
 	err   error // what ended it; belongs to the reading goroutine
+
+	continues bool // what breaks off can go on from there
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	waiting time.Time // since when a Read waits; zero if none does
+	others  int64     // what had arrived then, in all bodies of the client
 }
+
+const (
+	// A body that can be continued, and brings nothing while others bring so much, is given up after
+	// this part of StallTimeout: the link works, so it is this answer that does not.
+	earlyPart  = 3
+	earlyBytes = 256 << 10
+)
 
 // guard puts resp's body under a's watch, or ends a if there is no body.
 func (a *attempt) guard(resp *http.Response) {
@@ -36,7 +50,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.watch()
 	n, err := b.ReadCloser.Read(p)
-	b.timer.Stop()
+	b.rest()
 	got := b.got.Add(int64(n))
 	if b.a.arrived != nil {
 		b.a.arrived.Add(int64(n))
@@ -59,13 +73,47 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
+// watch begins to wait for bytes.
 func (b *body) watch() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	patience := b.a.cfg.StallTimeout
+	if b.continues && b.a.arrived != nil {
+		patience /= earlyPart
+		b.others = b.a.arrived.Load()
+	}
+	b.waiting = time.Now()
 	if b.timer == nil {
-		b.timer = time.AfterFunc(patience, func() { b.a.expire(errStalled, patience) })
+		b.timer = time.AfterFunc(patience, b.silent)
 		return
 	}
 	b.timer.Reset(patience)
+}
+
+// rest ends the wait.
+func (b *body) rest() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.timer.Stop()
+	b.waiting = time.Time{}
+}
+
+// silent decides what it means that no byte has come for a while.
+func (b *body) silent() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting.IsZero() {
+		return // one has come just now
+	}
+	patience := b.a.cfg.StallTimeout
+	if left := patience - time.Since(b.waiting); left > 0 {
+		if b.a.arrived.Load()-b.others < earlyBytes {
+			b.timer.Reset(left)
+			return
+		}
+		patience -= left
+	}
+	b.a.expire(errStalled, patience)
 }
 
 // Close gives the connection back, or cuts it off if the body is not at its end.

@@ -74,7 +74,7 @@ type finding struct {
 }
 
 const (
-	splitWindow   = 400 * time.Millisecond
+	splitWindow   = 250 * time.Millisecond
 	splitWorth    = 2 * time.Second
 	splitRemember = 10 * time.Minute
 	partsMost     = 32

@@ -74,6 +74,7 @@ func (t *roundTripper) keepGoing(req *http.Request, resp *http.Response) {
 			s.moved.Broadcast() // a reader that waits for a lane
 		})
 	}
+	first.continues = true
 	resp.Body = s
 }
 
@@ -266,6 +267,7 @@ func (s *stream) next(from, to int64, as try) (*body, error) {
 	if !ok {
 		return nil, &refusal{reason: "an empty body"}
 	}
+	trunk.continues = true
 	if err != nil {
 		other := err == errOther
 		err = s.skip(trunk, from)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -502,5 +503,73 @@ func TestReadNothing(t *testing.T) {
 	defer resp.Body.Close()
 	if n, err := resp.Body.Read(nil); n != 0 || err != nil {
 		t.Errorf("got %d, %v", n, err)
+	}
+}
+
+// A body that stops while others flow is not given all the time that a link which is down gets.
+func TestStallBesideOthers(t *testing.T) {
+	o := &origin{data: noise(1, 300_000), etag: `"a"`}
+	for _, flows := range []bool{true, false} {
+		t.Run(fmt.Sprint("others flow: ", flows), func(t *testing.T) {
+			var stalled atomic.Bool
+			serve := func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == "/flow":
+					for range 60 {
+						if _, err := w.Write(o.data[:100_000]); err != nil {
+							return
+						}
+						w.(http.Flusher).Flush()
+						select {
+						case <-time.After(500 * time.Millisecond):
+						case <-r.Context().Done():
+							return
+						}
+					}
+				case stalled.CompareAndSwap(false, true):
+					w.Header().Set("Etag", o.etag)
+					w.Header().Set("Content-Length", strconv.Itoa(len(o.data)))
+					_, _ = w.Write(o.data[:1000])
+					w.(http.Flusher).Flush()
+					<-r.Context().Done()
+				default:
+					o.serve(w, r)
+				}
+			}
+			bubble(t, Config{StallTimeout: 12 * time.Second}, serve, func(t *testing.T, client *http.Client) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var wg sync.WaitGroup
+				if flows {
+					wg.Go(func() {
+						req, err := http.NewRequestWithContext(ctx, "GET", "http://up.test/flow", nil)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if resp, err := client.Do(req); err == nil {
+							_, _ = io.Copy(io.Discard, resp.Body)
+							resp.Body.Close()
+						}
+					})
+				}
+				start := time.Now()
+				resp, err := client.Get("http://up.test/file")
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				took := time.Since(start)
+				cancel()
+				wg.Wait()
+				if err != nil || !bytes.Equal(body, o.data) {
+					t.Fatalf("%d bytes, %v", len(body), err)
+				}
+				if early := took < 6*time.Second; early != flows || took < 4*time.Second {
+					t.Errorf("it went on after %v", took)
+				}
+			})
+		})
 	}
 }

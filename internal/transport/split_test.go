@@ -442,8 +442,15 @@ func TestSplitRetryAfter(t *testing.T) {
 		if n == 14 {
 			since = time.Now()
 		} else if n > 14 {
+			// What was on its way when the answer came is not to blame.
+			after := time.Since(since)
+			if after < 500*time.Millisecond {
+				mu.Unlock()
+				o.serve(w, r)
+				return
+			}
 			later++
-			if after := time.Since(since); after < 9*time.Second {
+			if after < 9*time.Second {
 				t.Errorf("asked for %s after %v", r.Header.Get("Range"), after)
 			}
 		}
