@@ -143,7 +143,7 @@ func (r *race) next(now time.Time) *[]*mirror {
 			r.spare = append(r.spare, m)
 		}
 	}
-	waits := slices.ContainsFunc(r.running, func(a *attempt) bool { return !a.lost })
+	waits := slices.ContainsFunc(r.running, func(a *attempt) bool { return !a.lost && now.Sub(a.start) < a.overdueAfter() })
 	if len(r.spare) == 0 || waits || r.denial() != nil {
 		return nil
 	}
@@ -237,7 +237,7 @@ func (r *race) wait() time.Duration {
 				allLate = false
 			}
 		}
-		if n := len(r.running); allLate && n > 0 && len(r.queue) > 0 {
+		if n := len(r.running); allLate && n > 0 && len(r.queue)+len(r.spare) > 0 {
 			if t := r.running[n-1].start.Add(r.running[n-1].overdueAfter()); t.After(now) {
 				sooner(t)
 			} else {

@@ -617,3 +617,38 @@ func TestGroupMirrors(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// The only mirror in service is silent: those that are out are asked after a while, and nobody waits for ever.
+func TestMirrorsSilentAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := goproxy.SourceFunc(func(ctx context.Context, req goproxy.Request) (goproxy.File, error) {
+			<-ctx.Done()
+			return nil, &goproxy.Error{Request: req, Err: context.Cause(ctx)}
+		})
+		good := goproxy.SourceFunc(func(_ context.Context, req goproxy.Request) (goproxy.File, error) {
+			return goproxy.NewFile(req, []byte("good"), time.Time{}, nil), nil
+		})
+		set := goproxy.NewMirrors(goproxy.MirrorsConfig{
+			Mirrors: []goproxy.Mirror{{Name: "silent", Source: silent}, {Name: "good", Source: good}},
+			Saved: []goproxy.MirrorState{{Name: "silent", Latency: time.Millisecond},
+				{Name: "good", Latency: time.Millisecond, InRow: 2, OutUntil: time.Now().Add(4 * time.Minute)}},
+		})
+		defer set.Close()
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				start := time.Now()
+				f, err := set.Open(t.Context(), goproxy.Request{Path: fmt.Sprintf("example.com/m%d", i), Version: "v1.0.0", Kind: goproxy.Mod})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				f.Close()
+				if took := time.Since(start); took > 15*time.Second {
+					t.Errorf("it took %v", took)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
