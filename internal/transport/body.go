@@ -14,10 +14,10 @@ import (
 // between Reads is the reader's own.
 type body struct {
 	io.ReadCloser
-	a     *attempt
-	want  int64 // bytes that the header promised; -1 for unknown
-	got   atomic.Int64
-	err   error // what ended it; belongs to the reading goroutine
+	a    *attempt
+	want int64 // bytes that the header promised; -1 for unknown
+	got  atomic.Int64
+	err  error // what ended it; belongs to the reading goroutine
 
 	continues bool // what breaks off can go on from there
 
