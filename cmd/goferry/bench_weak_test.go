@@ -310,8 +310,14 @@ func BenchmarkWeakMirrors(b *testing.B) {
 		alone.rate = longLink.Rate
 		alone.report(b, d, "the good one alone")
 		good.Reset()
-		w := r.runOver(b, "small", weaklink.Start(longLink, silent), weaklink.Start(stalls, r.handler), good)
+		w := r.runOver(b, "small", weaklink.Start(longLink, silent), good)
 		took := w.must(b, w.exec(download...)...)
+		w.link = good
+		w.report(b, took, "dead=good")
+		b.ReportMetric((took - d).Seconds(), "s-more-dead")
+		good.Reset()
+		w = r.runOver(b, "small", weaklink.Start(longLink, silent), weaklink.Start(stalls, r.handler), good)
+		took = w.must(b, w.exec(download...)...)
 		w.link = good
 		w.report(b, took, "dead=stalling=good")
 		b.ReportMetric((took - d).Seconds(), "s-more")

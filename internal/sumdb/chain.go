@@ -23,9 +23,14 @@ type chain struct {
 	hedge   time.Duration                        // start the next remote when the last one is silent for this long
 	check   func(path string, data []byte) error // nil for a plausible answer
 
-	mu   sync.Mutex
-	cool map[int]time.Time // by index in remotes: asked last until then
+	mu    sync.Mutex
+	cool  map[int]time.Time // by index in remotes: asked last until then
+	heard map[int]bool      // by index in remotes: has answered before
 }
+
+// strangerHedge is the hedge for a remote that has never answered: it may well be dead, and
+// everything waits for the first answer.
+const strangerHedge = 800 * time.Millisecond
 
 type answer struct {
 	who  int
@@ -52,7 +57,7 @@ func (c *chain) fetch(ctx context.Context, path string) ([]byte, error) {
 		wg.Go(func() { answers <- c.ask(ctx, who, path) })
 	}
 	start()
-	timer := time.NewTimer(c.hedge)
+	timer := time.NewTimer(c.patience(running))
 	defer timer.Stop()
 	var failures []answer
 	for len(running) > 0 {
@@ -61,7 +66,7 @@ func (c *chain) fetch(ctx context.Context, path string) ([]byte, error) {
 			return nil, context.Cause(ctx)
 		case <-timer.C:
 			start()
-			timer.Reset(c.hedge)
+			timer.Reset(c.patience(running))
 		case a := <-answers:
 			i := slices.Index(running, a.who)
 			slower := running[:i] // started earlier and still silent
@@ -76,7 +81,7 @@ func (c *chain) fetch(ctx context.Context, path string) ([]byte, error) {
 			failures = append(failures, a)
 			c.failed(a)
 			start()
-			timer.Reset(c.hedge)
+			timer.Reset(c.patience(running))
 		}
 	}
 	return nil, c.verdict(failures)
@@ -130,9 +135,23 @@ func (c *chain) order() []int {
 	return append(good, bad...)
 }
 
+// patience is how long those that run may be silent before another one is asked too.
+func (c *chain) patience(running []int) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(running); n > 0 && !c.heard[running[n-1]] {
+		return min(strangerHedge, c.hedge)
+	}
+	return c.hedge
+}
+
 func (c *chain) rank(winner int, slower []int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.heard == nil {
+		c.heard = make(map[int]bool)
+	}
+	c.heard[winner] = true
 	delete(c.cool, winner)
 	for _, i := range slower {
 		c.chill(i)

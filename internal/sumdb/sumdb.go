@@ -47,7 +47,7 @@ type Config struct {
 	Exempt  string   // module path patterns as in GONOSUMDB, GOPRIVATE already merged in
 
 	Freshness  time.Duration // how long /latest and /supported are believed; 0 means a minute
-	HedgeAfter time.Duration // silence after which the next remote is asked too; 0 means 3 s
+	HedgeAfter time.Duration // silence after which the next remote is asked too, sooner for one that has never answered; 0 means 3 s
 
 	Logger *slog.Logger // nil discards
 }

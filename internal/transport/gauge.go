@@ -89,6 +89,15 @@ func (s *stream) begin(now time.Time) {
 	}
 }
 
+// flows begins the window afresh when the last of the connections of a step brings its first
+// bytes: what came before is not what they bring together. s.mu is held.
+func (s *stream) flows(now time.Time) {
+	sp, g := s.split, &s.split.gauge
+	if g.phase == trying && bits.OnesCount64(sp.flowing) == sp.wanted() {
+		g.since, g.at, g.waited = now, s.t.split.arrived.Load(), 0
+	}
+}
+
 // worth reports whether the rest takes so long at rate that more connections can help.
 func (s *stream) worth(rate float64) bool {
 	rest := s.id.total - s.off

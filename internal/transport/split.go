@@ -289,10 +289,11 @@ func (s *stream) brought(l *lane, c *chunk, k int) {
 	defer s.mu.Unlock()
 	sp := s.split
 	c.got += k
-	if k > 0 {
-		sp.flowing |= 1 << l.n
-	}
 	c.moved = time.Now()
+	if k > 0 && sp.flowing&(1<<l.n) == 0 {
+		sp.flowing |= 1 << l.n
+		s.flows(c.moved)
+	}
 	sp.moved = c.moved
 	s.relay(l, c)
 	s.hurry(c.moved)
