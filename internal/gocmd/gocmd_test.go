@@ -144,6 +144,36 @@ func TestRunBounds(t *testing.T) {
 	}
 }
 
+// failing takes some bytes, then fails.
+type failing struct {
+	left int
+	err  error
+}
+
+func (w *failing) Write(p []byte) (int, error) {
+	if w.left -= len(p); w.left < 0 {
+		return 0, w.err
+	}
+	return len(p), nil
+}
+
+func TestRunStdout(t *testing.T) {
+	var out bytes.Buffer
+	c := self(t, "echo")
+	c.Stdin, c.Stdout = strings.NewReader("in"), &out
+	r := &Runner{MaxOutput: 1} // which is for what Run keeps
+	res, err := r.Run(t.Context(), c)
+	if err != nil || res.ExitCode != 7 || len(res.Stdout) != 0 || !strings.HasPrefix(out.String(), "in|") {
+		t.Errorf("%v, %+v, wrote %q", err, res, out.String())
+	}
+	full := errors.New("full")
+	c = self(t, "chatter")
+	c.Stdout = &failing{left: 100_000, err: full}
+	if _, err := new(Runner).Run(t.Context(), c); !errors.Is(err, full) {
+		t.Errorf("got %v, want the error of Stdout", err)
+	}
+}
+
 func TestRunEndedContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("the asker left")

@@ -18,6 +18,10 @@ type Cmd struct {
 	Dir   string    // working folder; "" is this process's
 	Env   []string  // KEY=VALUE, over Runner.Env
 	Stdin io.Reader // nil is empty
+
+	// Stdout gets the standard output as it comes, however much it is, and Result.Stdout stays
+	// empty; nil keeps it for the Result. An error of Stdout stops the program.
+	Stdout io.Writer
 }
 
 // A Result is what a program left.
@@ -53,6 +57,9 @@ func (r *Runner) Run(ctx context.Context, c Cmd) (Result, error) {
 	cmd := exec.CommandContext(ctx, path, c.Args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = c.Dir, r.environ(c.Env, c.Dir), c.Stdin
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if c.Stdout != nil {
+		cmd.Stdout = &stopper{w: c.Stdout, stop: cancel}
+	}
 	cmd.WaitDelay = r.grace()
 
 	start := time.Now()
@@ -116,6 +123,20 @@ func (h *head) Write(p []byte) (int, error) {
 		return 0, ErrTooMuchOutput
 	}
 	return h.buf.Write(p)
+}
+
+// stopper writes to w until that fails.
+type stopper struct {
+	w    io.Writer
+	stop context.CancelCauseFunc
+}
+
+func (s *stopper) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	if err != nil {
+		s.stop(err)
+	}
+	return n, err
 }
 
 // tail keeps the end of what is written.
