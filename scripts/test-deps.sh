@@ -1,6 +1,8 @@
 #!/bin/sh
-# Installs what the tests need beside Go: git, Mercurial and a C compiler (for
-# the race detector). Where that takes rights it does not have, it says the line.
+# Installs what the tests need beside Go: git, Mercurial, a C compiler (for the
+# race detector) and the shells that goferry env writes for. Where that takes
+# rights it does not have, it says the line. Nushell is in npm and not in Debian:
+# where there is no npm, its script is left out.
 set -eu
 
 missing=
@@ -10,6 +12,15 @@ need() { # command package
 need git git
 need hg mercurial
 need gcc gcc
+need bash bash
+need dash dash
+need zsh zsh
+need fish fish
+need script bsdutils
+if ! command -v nu >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+	echo "test-deps: npm install --global nushell@0.108.0"
+	npm install --global --no-audit --no-fund nushell@0.108.0 >/dev/null 2>&1 || echo "test-deps: npm could not; its script is not run"
+fi
 [ -n "$missing" ] || exit 0
 
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
