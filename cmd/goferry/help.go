@@ -115,15 +115,15 @@ func (a *app) table(w io.Writer, rows [][2]string) {
 // valueWord stands in help for the value of a flag; a flag that takes none has none.
 func valueWord(f *pflag.Flag) string {
 	switch f.Name {
-	case "cache":
+	case "cache", "sdk-dir", "goroot", "build-cache":
 		return "DIR"
-	case "config", "tls-cert", "tls-key", "file":
+	case "config", "tls-cert", "tls-key", "file", "sdk-keyring", "chrome":
 		return "FILE"
 	case "listen":
 		return "HOST:PORT"
-	case "sumdb", "lang":
+	case "sumdb", "lang", "os", "arch":
 		return "NAME"
-	case "upstream":
+	case "upstream", "sdk-sources", "packages":
 		return "LIST"
 	case "private":
 		return "PATTERNS"

@@ -62,6 +62,11 @@ func newReader(t *testing.T) *reader {
 	up.AddModule("example.com/old", "v1.2.0", map[string]string{"old.go": "package old\n"})
 	probed := mirrors.DefaultModule()
 	up.AddModule(probed.Path, probed.Version, map[string]string{"mod.go": "package mod\n"})
+	up.Remove("golang.org/toolchain", "v0.0.1-go1.99.0.linux-amd64")
+	for _, name := range []string{"go1.21.13", "go1.25.7", "go1.26.5"} {
+		target := sdkTarget(must{t}, name)
+		up.AddModule(target.Module().Path, target.Module().Version, sdkFiles(must{t}, target, 0))
+	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +80,7 @@ func newReader(t *testing.T) *reader {
 		delete(r.vars, k)
 		t.Setenv(k, "")
 	}
+	r.vars["GOFERRY_SDK_SOURCES"] = "off" // the known places are beyond this machine
 	files := map[string]string{
 		"go.mod":  "module example.com/app\n\ngo 1.21\n\nrequire example.com/old v1.2.0\n",
 		"main.go": "package main\n\nimport _ \"example.com/old\"\n\nfunc main() {}\n",
@@ -89,6 +95,16 @@ func newReader(t *testing.T) *reader {
 	}
 	r.do(t, r.app, "go mod tidy", "GOMODCACHE="+filepath.Join(r.work, "author")) // a project has a go.sum
 	return r
+}
+
+// must is a checker of a test.
+type must struct{ t *testing.T }
+
+func (m must) Check(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 // sh makes a command of a line of the README, to be run in dir.
@@ -136,6 +152,8 @@ func (r *reader) follow(t *testing.T, line string) {
 		}
 	case len(words) > 1 && words[0] == "goferry" && words[1] == "serve":
 		r.serveLine(t, r.app, line)
+	case strings.HasPrefix(line, "goferry sdk "), strings.HasPrefix(line, "goferry env"), strings.HasPrefix(line, "eval "):
+		r.sdkLine(t, line)
 	case strings.HasPrefix(line, "goferry mirrors"):
 		r.mirrorsLine(t, line)
 	case line == "goferry on", line == "goferry status", line == "goferry off":
@@ -144,6 +162,41 @@ func (r *reader) follow(t *testing.T, line string) {
 		r.do(t, r.app, line)
 	default:
 		t.Errorf("the test does not know what to do with the line: %s", line)
+	}
+}
+
+// sdkLine runs a line about SDKs, and looks at what it leaves.
+func (r *reader) sdkLine(t *testing.T, line string) {
+	t.Helper()
+	home := filepath.Join(r.vars["HOME"], ".goferry")
+	inUse := "PATH=" + filepath.Join(home, "go", "bin") + ":" + r.vars["PATH"]
+	var out, want string
+	switch line {
+	case `eval "$(goferry env)"`:
+		out, want = r.do(t, r.app, line+"; command -v go"), filepath.Join(home, "go", "bin", "go")
+	case "goferry env --write", "goferry env --remove": // they ask
+		out = r.do(t, r.app, "echo y | script -qec '"+line+"' /dev/null", "SHELL=/bin/sh")
+		want = map[bool]string{true: "0\n", false: "1\n"}[strings.HasSuffix(line, "--remove")]
+		out = r.do(t, r.app, `grep -c '^# >>> goferry' "$HOME/.profile" || :`)
+		if strings.HasSuffix(line, "--remove") && out == "" { // it had made the file
+			out = "0\n"
+		}
+	case "goferry sdk verify", "goferry sdk which":
+		out, want = r.do(t, r.app, line, inUse), home
+	default:
+		out = r.do(t, r.app, line)
+		want = map[string]string{
+			"goferry sdk list":                    "default",
+			"goferry sdk list --remote":           "go1.26.5",
+			"goferry sdk install 1.26":            "proved by the checksum database",
+			"goferry sdk exec 1.26 -- go version": "go1.26.5",
+			"goferry sdk verify --all":            "go1.25.7, as it was released",
+			"goferry sdk test --packages errors":  "1 passed",
+			"goferry sdk remove 1.25.7":           "removed go1.25.7",
+		}[line]
+	}
+	if !strings.Contains(out, want) {
+		t.Errorf("%s: no %q in\n%s", line, want, out)
 	}
 }
 

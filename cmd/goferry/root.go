@@ -27,7 +27,8 @@ func (a *app) rootCmd() *cobra.Command {
 	root.PersistentFlags().String("lang", "", a.p.T("flag.lang"))
 	root.PersistentFlags().String("config", "", a.p.T("flag.config"))
 	root.PersistentFlags().BoolP("help", "h", false, a.p.T("flag.help"))
-	root.AddCommand(a.serveCmd(), a.execCmd(), a.fetchCmd(), a.onCmd(), a.offCmd(), a.statusCmd(), a.mirrorsCmd(), a.cacheCmd(), a.configCmd(), a.versionCmd(), a.completionCmd())
+	root.AddCommand(a.serveCmd(), a.execCmd(), a.fetchCmd(), a.onCmd(), a.offCmd(), a.statusCmd(), a.mirrorsCmd(), a.sdkCmd(), a.cacheCmd(), a.configCmd(), a.versionCmd(), a.completionCmd())
+	root.AddCommand(a.envCmd())
 	root.SetHelpCommand(a.helpCmd(root))
 	return root
 }

@@ -59,6 +59,9 @@ func TestScript(t *testing.T) {
 			"clock":    cmdClock,
 			"port":     cmdPort,
 			"unit":     cmdUnit,
+			"archive":  cmdArchive,
+			"tree":     cmdTree,
+			"grows":    cmdGrows,
 		},
 	})
 }
@@ -119,6 +122,7 @@ func setupScript(env *testscript.Env, goCache string) error {
 	weak := links{}
 	env.Defer(weak.close)
 	env.Values[linksKey{}] = weak
+	sdkEnv(env)
 	set, err := hermetic(env.WorkDir, up, goCache)
 	for k, v := range set {
 		env.Setenv(k, v)

@@ -15,6 +15,7 @@ import (
 //	upstream query PATH QUERY VERSION     a branch, a commit
 //	upstream random PATH VERSION BYTES    a zip of that size that does not compress
 //	upstream remove PATH VERSION
+//	upstream toolchain NAME [BYTES]       the module of an SDK
 func cmdUpstreamHas(ts *testscript.TestScript, args []string) {
 	up := upstreamOf(ts)
 	switch {
@@ -28,6 +29,8 @@ func cmdUpstreamHas(ts *testscript.TestScript, args []string) {
 		ts.Check(up.Handler.AddRandom(args[1], args[2], n))
 	case len(args) == 3 && args[0] == "remove":
 		up.Remove(args[1], args[2])
+	case (len(args) == 2 || len(args) == 3) && args[0] == "toolchain":
+		sdkAdd(ts, args[1:])
 	default:
 		ts.Fatalf("upstream %s: see testdata/script/README", strings.Join(args, " "))
 	}

@@ -115,7 +115,8 @@ func chinese(t *testing.T, cmd *cobra.Command) {
 // TestHelpText compares the help of all commands with testdata/help, where people can read
 // it; go test ./cmd/goferry -run TestHelpText -update writes it.
 func TestHelpText(t *testing.T) {
-	order := []string{"", "serve", "exec", "fetch", "on", "off", "status", "mirrors", "mirrors use", "cache", "cache ls", "cache stat", "cache verify", "cache gc", "cache rm", "cache import",
+	order := []string{"", "serve", "exec", "fetch", "on", "off", "status", "mirrors", "mirrors use", "env", "cache", "cache ls", "cache stat", "cache verify", "cache gc", "cache rm", "cache import",
+		"sdk", "sdk list", "sdk install", "sdk use", "sdk which", "sdk exec", "sdk verify", "sdk repair", "sdk remove", "sdk import", "sdk test", "sdk trace",
 		"config", "version", "completion", "help"}
 	for _, lang := range []string{text.English, text.Chinese} {
 		var b strings.Builder

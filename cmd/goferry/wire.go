@@ -179,18 +179,32 @@ func checksumRemotes(f *ferry, db sumdb.DB) []sumdb.Remote {
 
 // checksumDB makes the client of the checksum database; tree, if not nil, is asked first.
 func (f *ferry) checksumDB(tree fs.FS) (*sumdb.Client, error) {
+	db, err := f.sumDB()
+	if err != nil {
+		return nil, err
+	}
+	remotes := checksumRemotes(f, db)
+	if tree != nil && !db.Off {
+		remotes = append([]sumdb.Remote{sumdb.FSRemote{FS: tree, Name: db.Name}}, remotes...)
+	}
+	return f.sumClient(db, remotes)
+}
+
+// sumDB is the checksum database that the settings name.
+func (f *ferry) sumDB() (sumdb.DB, error) {
 	gosumdb := string(f.cfg.Sumdb)
 	if strings.TrimSpace(gosumdb) == "" {
 		gosumdb = "sum.golang.org"
 	}
 	db, err := sumdb.ParseDB(gosumdb)
 	if err != nil {
-		return nil, badSetting(f.cfg, "sumdb", err, "hint.bad-sumdb")
+		return db, badSetting(f.cfg, "sumdb", err, "hint.bad-sumdb")
 	}
-	remotes := checksumRemotes(f, db)
-	if tree != nil && !db.Off {
-		remotes = append([]sumdb.Remote{sumdb.FSRemote{FS: tree, Name: db.Name}}, remotes...)
-	}
+	return db, nil
+}
+
+// sumClient asks remotes about db and keeps what they say in the store.
+func (f *ferry) sumClient(db sumdb.DB, remotes []sumdb.Remote) (*sumdb.Client, error) {
 	return sumdb.New(sumdb.Config{
 		DB: db, Store: sumStore{f.store}, Exempt: strings.Join(f.cfg.NoSumdb, ","), Remotes: remotes, Logger: f.log,
 	})

@@ -189,6 +189,9 @@ func TestBadValues(t *testing.T) {
 		{"link-hosts", "a.test", `"a.test": "a.test" is not NAME=ADDRESS`, "hint.value-list"},
 		{"link-hosts", "a.test=b.test", `"a.test=b.test": "b.test" is not an IP address`, "hint.value-list"},
 		{"link-doh", "http://192.0.2.1/q", `"http://192.0.2.1/q": "http://192.0.2.1/q" is not an https URL`, "hint.value-list"},
+		{"sdk-sources", "mirror.test/golang", `"mirror.test/golang": "mirror.test/golang" is not a URL`, "hint.value-sources"},
+		{"sdk-sources", "off,https://a.test", `"off,https://a.test": "off" is not a URL`, "hint.value-sources"},
+		{"sdk-sources", "https://u:p@a.test,ftp://b.test", `"https://***@a.test,ftp://b.test": "ftp://b.test" is not a URL`, "hint.value-sources"},
 		{"prefetch-waste", "101", `"101": more than 100 percent`, "hint.value-int"},
 		{"prefetch", "metered", `"metered": not one of on, off`, "hint.value-choice"},
 		{"link-retries", "-1", `"-1": must not be negative`, "hint.value-int"},
@@ -290,6 +293,8 @@ func TestEveryRowReachesItsOwnField(t *testing.T) {
 			text = "a.test=192.0.2.1,b.test=2001:db8::1"
 		case s.Key == "link.doh":
 			text = "https://192.0.2.1/dns-query,https://dns.test/q"
+		case s.Key == "sdk.sources":
+			text = "https://a.test/golang,modules=https://b.test,file:///srv/go,off"
 		case s.Key == "tls.cert":
 			flags["tls-key"] = "" // and be told that it is missing, below
 		}

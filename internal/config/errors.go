@@ -60,6 +60,8 @@ func (s Setting) fault(from Origin, err error) *Error {
 		return withHint(e, "hint.value-int")
 	case s.Key == "listen":
 		return withHint(e, "hint.value-listen")
+	case s.Key == "sdk.sources":
+		return withHint(e, "hint.value-sources")
 	case s.Type == TypeList:
 		return withHint(e, "hint.value-list", "Key", s.Key)
 	}
@@ -103,6 +105,8 @@ func hintText(code string) string {
 		return "write a whole number, such as 4"
 	case "hint.value-listen":
 		return "write an address and a port, such as 127.0.0.1:8046 or :8046"
+	case "hint.value-sources":
+		return "write URLs, separated by commas: https://HOST/FOLDER for release archives, modules=https://HOST for a module proxy; perhaps off as the last"
 	case "hint.value-list":
 		return `write a list: in a file {{.Key}} = ["a", "b"], elsewhere a,b`
 	case "hint.value-string":

@@ -55,6 +55,10 @@ type Values struct {
 	WatchWindow  string        // HH:MM-HH:MM, local time; empty for always
 	WatchRate    Size          // bytes per second; 0 for no limit
 
+	SDKDir     string // folder of the installed SDKs and the links to them
+	SDKSources Masked // where SDKs come from beside the upstream, see validSources; empty for the known places alone
+	SDKKeyring string // file with OpenPGP keys beside the built-in one; empty for none
+
 	DirectParallel int           // version control processes at a time
 	DirectTimeout  time.Duration // for one answer from version control
 
@@ -141,6 +145,7 @@ func Table() []Setting {
 	rows = append(rows, cacheRows()...)
 	rows = append(rows, linkRows()...)
 	rows = append(rows, aheadRows()...)
+	rows = append(rows, sdkRows()...)
 	rows = append(rows, otherRows()...)
 	for i := range rows {
 		s := &rows[i]
@@ -208,6 +213,14 @@ func aheadRows() []Setting {
 		{Key: "watch.every", Type: TypeDuration, Default: "1h", positive: true, field: func(v *Values) any { return &v.WatchEvery }},
 		{Key: "watch.window", Type: TypeString, field: func(v *Values) any { return &v.WatchWindow }},
 		{Key: "watch.rate", Type: TypeSize, Default: "0", field: func(v *Values) any { return &v.WatchRate }},
+	}
+}
+
+func sdkRows() []Setting {
+	return []Setting{
+		{Key: "sdk.dir", Type: TypeString, path: true, field: func(v *Values) any { return &v.SDKDir }},
+		{Key: "sdk.sources", Type: TypeString, valid: validSources, field: func(v *Values) any { return &v.SDKSources }},
+		{Key: "sdk.keyring", Type: TypeString, path: true, field: func(v *Values) any { return &v.SDKKeyring }},
 	}
 }
 

@@ -241,3 +241,23 @@ func validHTTPS(text string) error {
 	}
 	return nil
 }
+
+// validSources wants URLs of folders of archives, or behind "modules=" of module proxies; a last "off" keeps the
+// places that goferry knows by itself from being asked.
+func validSources(text string) error {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	items := strings.Split(text, ",")
+	for i, item := range items {
+		item = strings.TrimSpace(item)
+		if item == "off" && i == len(items)-1 {
+			continue
+		}
+		u, err := url.Parse(strings.TrimPrefix(strings.TrimPrefix(item, "modules="), "archives="))
+		if err != nil || u.Host == "" && u.Scheme != "file" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file" {
+			return fmt.Errorf("%q is not a URL", Redact(item))
+		}
+	}
+	return nil
+}
