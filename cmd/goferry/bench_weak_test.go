@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -293,6 +294,47 @@ func BenchmarkWeakToolchain(b *testing.B) {
 		b.ReportMetric(took.Seconds()/(float64(zip.Size())/float64(w.rate)), "x-link")
 		b.ReportMetric(float64(st.Down)/float64(zip.Size()), "x-bytes")
 	}
+}
+
+// BenchmarkWeakSDK installs an SDK over a link, against curl's way of bringing the same bytes. What comes after
+// the download is told apart.
+func BenchmarkWeakSDK(b *testing.B) {
+	r := newWeakRig(b)
+	name := "golang.org/toolchain/@v/" + weakToolchain + ".zip"
+	link := weaklink.Config{RTT: 50 * time.Millisecond, Rate: 8 * mb}
+	for b.Loop() {
+		plain := r.run(b, link, "empty")
+		plainTook := plain.must(b, "curl", "-sS", "--cacert", plain.roots(), "-o", os.DevNull, plain.link.URL()+"/"+name)
+		w := r.run(b, link, "empty")
+		w.env = append(w.env, "GOFERRY_SDK_SOURCES=off", "GOFERRY_SDK_DIR="+filepath.Join(w.dir, "sdks"))
+		cmd := exec.Command(w.bin, "sdk", "install", "1.25.7")
+		cmd.Env = w.env
+		start, arrived := time.Now(), make(chan time.Duration, 1)
+		go func() { // the folder of the tree appears when the download is there
+			for len(glob(filepath.Join(w.dir, "sdks", "sdk", ".tmp-*"))) == 0 && time.Since(start) < time.Minute {
+				time.Sleep(2 * time.Millisecond)
+			}
+			arrived <- time.Since(start)
+		}()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
+		took, download := time.Since(start), <-arrived
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(plainTook.Seconds(), "s-curl")
+		b.ReportMetric(download.Seconds(), "s-download")
+		b.ReportMetric(took.Seconds(), "s-all")
+		b.ReportMetric(download.Seconds()/plainTook.Seconds(), "x-curl")
+		b.ReportMetric(float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)/1024, "MiB-peak") // Linux: KiB
+	}
+}
+
+// roots is the file with the certificate of the link.
+func (w *weakRun) roots() string { return filepath.Join(filepath.Dir(w.dir), "roots.pem") }
+
+func glob(pattern string) []string {
+	names, _ := filepath.Glob(pattern)
+	return names
 }
 
 const weakToolchain = "v0.0.1-go1.25.7.linux-amd64" // as in scripts/weak-tree.sh
