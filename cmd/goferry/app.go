@@ -14,6 +14,7 @@ import (
 	"github.com/goferry/goferry/internal/goproxy"
 	"github.com/goferry/goferry/internal/server"
 	"github.com/goferry/goferry/internal/text"
+	"github.com/goferry/goferry/internal/toolchain"
 	"github.com/goferry/goferry/internal/transport"
 )
 
@@ -22,6 +23,7 @@ type world struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
+	keys           *toolchain.Keyring // of the key that signs releases; nil for the one that goferry carries with it
 }
 
 func system() world {

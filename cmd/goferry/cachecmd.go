@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -78,7 +79,7 @@ func cacheFault(cfg *config.Config, err error) error {
 		}
 	}
 	args := []any{"Dir", cfg.CacheDir, "Err", reason}
-	if errors.Is(err, store.ErrFull) {
+	if errors.Is(err, store.ErrFull) && !errors.Is(err, syscall.EROFS) { // no space that is freed helps a disk that is read-only
 		return &fault{code: "error.cache", args: args, hint: "cache.hint.disk-full", exit: 1, err: err}
 	}
 	return &fault{code: "error.cache", args: args, hint: "hint.cache-not-writable", exit: 1, err: err}

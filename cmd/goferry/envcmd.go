@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/goferry/goferry/internal/config"
 	"github.com/goferry/goferry/internal/gocmd"
@@ -194,7 +193,7 @@ func (a *app) printEnv(r *envRun) error {
 	if _, err := fmt.Fprint(a.stdout, lines); err != nil {
 		return err
 	}
-	if envTerminal(a.stdout) { // else a shell reads it, perhaps at each start
+	if isTerminal(a.stdout) { // else a shell reads it, perhaps at each start
 		a.sayNotes(notes)
 	}
 	return nil
@@ -293,7 +292,7 @@ func (a *app) envAgreed(r *envRun) (bool, error) {
 	if r.yes {
 		return true, nil
 	}
-	if r.json || !envTerminal(a.stdin) || !envTerminal(a.stderr) {
+	if r.json || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false, &fault{code: "env.error.not-agreed", hint: "env.hint.not-agreed", exit: 2}
 	}
 	fmt.Fprint(a.stderr, a.p.T("env.ask")+" ")
@@ -303,12 +302,6 @@ func (a *app) envAgreed(r *envRun) (bool, error) {
 		return true, nil
 	}
 	return false, nil
-}
-
-// envTerminal reports whether a person is at the other end of f; a dumb terminal will do.
-func envTerminal(f any) bool {
-	file, ok := f.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 func (a *app) applyEnv(r *envRun, plan *shellenv.Plan, report *envReport) {

@@ -76,17 +76,22 @@ func (a *app) execute(ctx context.Context, cfg *config.Config, argv []string) (c
 	})
 	stop()
 	err = errors.Join(err, <-served, <-kept, <-guessed)
-	var te *gocmd.ToolError
-	if errors.As(err, &te) {
-		return 0, &fault{code: "error.no-command", args: []any{"Name", te.Name, "Err", te.Err}, hint: execHint(te.Name), exit: 1, err: err}
+	if missing := noCommand(err); missing != nil {
+		return 0, missing
 	}
 	a.say(f.tally.line(a))
 	return code, err
 }
 
-func execHint(name string) string {
-	if strings.TrimSuffix(name, ".exe") == "go" {
-		return "hint.no-go"
+// noCommand is the fault of a command that cannot be started; nil if err is something else.
+func noCommand(err error) error {
+	var te *gocmd.ToolError
+	if !errors.As(err, &te) {
+		return nil
 	}
-	return "hint.no-command"
+	hint := "hint.no-command"
+	if strings.TrimSuffix(te.Name, ".exe") == "go" {
+		hint = "hint.no-go"
+	}
+	return &fault{code: "error.no-command", args: []any{"Name", te.Name, "Err", te.Err}, hint: hint, exit: 1, err: err}
 }

@@ -299,7 +299,8 @@ func why(m prefetch.Missing) string {
 	return s
 }
 
-// errLine is the text of err without line breaks.
+// errLine is the text of err on one line.
 func errLine(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' || r == '\t' }), " ")
+	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' || r == '\t' })
+	return strings.TrimSpace(strings.Join(lines, " "))
 }

@@ -123,7 +123,7 @@ func valueWord(f *pflag.Flag) string {
 		return "HOST:PORT"
 	case "sumdb", "lang", "os", "arch":
 		return "NAME"
-	case "upstream", "sdk-sources", "packages":
+	case "upstream", "sdk-sources", "packages", "shell":
 		return "LIST"
 	case "private":
 		return "PATTERNS"

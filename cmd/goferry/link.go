@@ -128,25 +128,14 @@ func (f *ferry) keepRemembering(ctx context.Context) error {
 // remember leaves what was learned for the next run. Two runs at once may overwrite each other:
 // it is a hint and no more.
 func (f *ferry) remember() {
-	f.leave("hosts.json", f.hosts.Save)
+	f.leave("hosts.json", func(file *os.File) error { return f.hosts.Save(file) })
 	if states := f.mirrorStates(); len(states) > 0 {
-		f.leave("mirrors.json", func(w io.Writer) error { return json.NewEncoder(w).Encode(states) })
+		f.leave("mirrors.json", func(file *os.File) error { return json.NewEncoder(file).Encode(states) })
 	}
 }
 
-func (f *ferry) leave(name string, write func(io.Writer) error) {
-	dir := filepath.Dir(f.stateFile(name))
-	tmp, err := os.CreateTemp(dir, name+".*")
-	if err == nil {
-		err = errors.Join(write(tmp), tmp.Close())
-		if err == nil {
-			err = os.Rename(tmp.Name(), f.stateFile(name))
-		}
-		if err != nil {
-			_ = os.Remove(tmp.Name())
-		}
-	}
-	if err != nil {
+func (f *ferry) leave(name string, write func(*os.File) error) {
+	if err := replaceFile(f.stateFile(name), write); err != nil {
 		f.log.Debug("what this run learned cannot be kept", "file", name, "err", err)
 	}
 }

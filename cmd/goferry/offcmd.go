@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"github.com/goferry/goferry/internal/config"
-	"github.com/goferry/goferry/internal/gocmd"
 	"github.com/goferry/goferry/internal/goproxy"
 	"github.com/goferry/goferry/internal/service"
 )
@@ -53,11 +53,8 @@ func (a *app) off(ctx context.Context) error {
 func (a *app) offGo(ctx context.Context, record *onRecord) error {
 	g := record.Go
 	ours, err := a.restore(ctx, g)
-	var te *gocmd.ToolError
-	if errors.As(err, &te) {
-		return &fault{code: "error.no-command", args: []any{"Name", te.Name, "Err", te.Err}, hint: "hint.no-go", exit: 1, err: err}
-	} else if err != nil {
-		return err
+	if err != nil {
+		return cmp.Or(noCommand(err), err)
 	}
 	line := a.p.T("off.unset")
 	switch {

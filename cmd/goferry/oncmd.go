@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -131,11 +132,8 @@ func (a *app) on(ctx context.Context, s *switchOn) (err error) {
 // would change nothing: then the user has to.
 func (a *app) plan(ctx context.Context, s *switchOn) error {
 	env, err := a.runner.GoEnv(ctx, "GOPROXY", "GOENV")
-	var te *gocmd.ToolError
-	if errors.As(err, &te) {
-		return &fault{code: "error.no-command", args: []any{"Name", te.Name, "Err", te.Err}, hint: "hint.no-go", exit: 1, err: err}
-	} else if err != nil {
-		return err
+	if err != nil {
+		return cmp.Or(noCommand(err), err)
 	}
 	s.goenv = env["GOENV"]
 	s.goproxyPlan = a.planFor(ctx, env["GOPROXY"], s.url, s.record.Go)

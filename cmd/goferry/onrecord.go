@@ -76,18 +76,10 @@ func (r *onRecord) save() error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(name), "on-*.tmp") // of mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(append(data, '\n'))
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	return nil
+	return replaceFile(name, func(f *os.File) error {
+		_, err := f.Write(append(data, '\n'))
+		return errors.Join(err, f.Sync())
+	})
 }
 
 func removeRecord() error {

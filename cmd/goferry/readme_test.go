@@ -97,16 +97,6 @@ func newReader(t *testing.T) *reader {
 	return r
 }
 
-// must is a checker of a test.
-type must struct{ t *testing.T }
-
-func (m must) Check(err error) {
-	m.t.Helper()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-}
-
 // sh makes a command of a line of the README, to be run in dir.
 func (r *reader) sh(dir, line string, env ...string) *exec.Cmd {
 	cmd := exec.Command("sh", "-c", line)

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,6 +26,16 @@ import (
 
 // A checker ends a test where there is an error.
 type checker interface{ Check(err error) }
+
+// must is a checker of a test.
+type must struct{ t *testing.T }
+
+func (m must) Check(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
 
 // sdkTarget reads "go1.98.0" or "go1.98.0.windows-amd64".
 func sdkTarget(ts checker, name string) toolchain.Target {

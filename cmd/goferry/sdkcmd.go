@@ -71,12 +71,19 @@ func (a *app) sdkSub(use, name string, network bool, args cobra.PositionalArgs, 
 
 // finder looks for toolchains on this machine.
 func (r *sdkRun) finder(modCache string) toolchain.Finder {
-	f := toolchain.Finder{Home: r.home, ModCache: modCache, Path: filepath.SplitList(r.env("PATH")), Dirs: map[string]string{}}
+	f := r.sdkFinder(r.home)
+	f.ModCache = modCache
+	return f
+}
+
+// sdkFinder looks in home, in PATH and in the folders of the user.
+func (a *app) sdkFinder(home toolchain.Home) toolchain.Finder {
+	f := toolchain.Finder{Home: home, Path: filepath.SplitList(a.env("PATH")), Dirs: map[string]string{}}
 	if user, err := os.UserHomeDir(); err == nil {
 		f.User = user
 	}
 	for _, name := range toolchain.FinderVariables() {
-		f.Dirs[name] = r.env(name)
+		f.Dirs[name] = a.env(name)
 	}
 	return f
 }
@@ -243,6 +250,7 @@ func sdkNotInstalled(query string, known []toolchain.Version) error {
 // sdkVersions writes versions for people, at most a handful.
 func sdkVersions(list []toolchain.Version) string {
 	const most = 6
+	list = slices.Compact(slices.Clone(list)) // several managers may have the same one
 	var words []string
 	for _, v := range list[:min(len(list), most)] {
 		words = append(words, v.Number())
@@ -282,11 +290,8 @@ func sdkHomeFault(home toolchain.Home, err error) error {
 	if errors.Is(err, toolchain.ErrInTheWay) {
 		hint = "sdk.hint.in-the-way"
 	}
-	return &fault{code: code, args: []any{"Dir", home.Dir, "Err", sdkErr(err)}, hint: hint, exit: 1, err: err}
+	return &fault{code: code, args: []any{"Dir", home.Dir, "Err", errLine(err)}, hint: hint, exit: 1, err: err}
 }
-
-// sdkErr is the text of err on one line.
-func sdkErr(err error) string { return strings.TrimSpace(errLine(err)) }
 
 // sdkName names t without its system where that is this one.
 func sdkName(t toolchain.Target) string {
@@ -300,7 +305,7 @@ func sdkName(t toolchain.Target) string {
 func (r *sdkRun) link() error {
 	err := r.home.LinkVersions()
 	if errors.Is(err, toolchain.ErrInTheWay) {
-		r.say(r.p.T("sdk.warn.link", "Err", sdkErr(err)))
+		r.say(r.p.T("sdk.warn.link", "Err", errLine(err)))
 		return nil
 	}
 	if err != nil {

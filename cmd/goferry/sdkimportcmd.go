@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -96,44 +95,39 @@ func (r *sdkRun) showImportable(found []toolchain.Found) error {
 }
 
 // importAll takes over the toolchains at roots. With goOn one that cannot be proved does not end it.
-func (r *sdkRun) importAll(roots []string, goOn bool) (err error) {
-	show := r.showSDK()
-	defer show.end()
-	f, err := r.wire(newLogger(show, r.cfg, quietLevel(r.cfg)))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	im := &toolchain.Importer{Home: r.home, Verifier: r.verifier(f, show), Progress: show.progress}
-	list := []sdkInstalled{}
-	for _, root := range roots {
-		show.begin()
-		got, err := im.Import(r.ctx(), root)
-		switch {
-		case err == nil:
-			list = append(list, sdkInstalled{Record: got.Record, Root: r.home.Root(got.Target), There: got.There, Changes: got.Changes, Troubles: show.takeTroubles()})
-			continue
-		case errors.Is(err, toolchain.ErrTree):
-			err = &fault{code: "sdk.error.no-toolchain", args: []any{"Root", root, "Err", errLine(err)}, hint: "sdk.hint.no-toolchain", exit: 2, err: err}
-		default:
-			found, _ := toolchain.Identify(root) // it was one a moment ago
-			err = r.sdkFault(found.Target, err)
+func (r *sdkRun) importAll(roots []string, goOn bool) error {
+	return r.ferried(func(f *sdkFerry, show *sdkShow) error {
+		im := &toolchain.Importer{Home: r.home, Verifier: r.verifier(f, show), Progress: show.progress}
+		list := []sdkInstalled{}
+		for _, root := range roots {
+			show.begin()
+			got, err := im.Import(r.ctx(), root)
+			switch {
+			case err == nil:
+				list = append(list, sdkInstalled{Record: got.Record, Root: r.home.Root(got.Target), There: got.There, Changes: got.Changes, Troubles: show.takeTroubles()})
+				continue
+			case errors.Is(err, toolchain.ErrTree):
+				err = &fault{code: "sdk.error.no-toolchain", args: []any{"Root", root, "Err", errLine(err)}, hint: "sdk.hint.no-toolchain", exit: 2, err: err}
+			default:
+				found, _ := toolchain.Identify(root) // it was one a moment ago
+				err = r.sdkFault(found.Target, err)
+			}
+			if !goOn || r.ctx().Err() != nil {
+				return err
+			}
+			_, _ = fmt.Fprintln(show, "goferry: "+r.p.T("sdk.import.left", "Root", root, "Err", r.faultText(err)))
+			r.exit = 3
 		}
-		if !goOn || r.ctx().Err() != nil {
+		show.end()
+		if err := r.settle(list); err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintln(show, "goferry: "+r.p.T("sdk.import.left", "Root", root, "Err", r.faultText(err)))
-		r.exit = 3
-	}
-	show.end()
-	if err := r.settle(list); err != nil {
-		return err
-	}
-	if asJSON(r.cmd) {
-		return r.json(list)
-	}
-	r.showImported(list)
-	return nil
+		if asJSON(r.cmd) {
+			return r.json(list)
+		}
+		r.showImported(list)
+		return nil
+	})
 }
 
 // showImported prints what was taken over, how it was proved, and what had to be put right.
@@ -161,5 +155,5 @@ func (a *app) faultText(err error) string {
 	if errors.As(err, &f) {
 		return a.p.T(f.code, f.args...)
 	}
-	return strings.TrimSpace(errLine(err))
+	return errLine(err)
 }

@@ -48,35 +48,30 @@ type sdkInstalled struct {
 }
 
 // install installs what args ask for, one after the other.
-func (r *sdkRun) install(args []string, flags sdkInstallFlags) (err error) {
-	show := r.showSDK()
-	defer show.end()
-	f, err := r.wire(newLogger(show, r.cfg, quietLevel(r.cfg)))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	inst := r.installer(f, show)
-	inst.Force = flags.force
-	list, failed := []sdkInstalled{}, error(nil)
-	for _, query := range args {
-		in, err := r.installOne(f, inst, show, query, flags)
-		if failed = err; err != nil {
-			break // what came before it is installed, and shall be usable
+func (r *sdkRun) install(args []string, flags sdkInstallFlags) error {
+	return r.ferried(func(f *sdkFerry, show *sdkShow) error {
+		inst := r.installer(f, show)
+		inst.Force = flags.force
+		list, failed := []sdkInstalled{}, error(nil)
+		for _, query := range args {
+			in, err := r.installOne(f, inst, show, query, flags)
+			if failed = err; err != nil {
+				break // what came before it is installed, and shall be usable
+			}
+			list = append(list, in)
 		}
-		list = append(list, in)
-	}
-	show.end()
-	if len(list) == 0 {
-		return failed
-	}
-	if err := r.settle(list); err != nil {
-		return errors.Join(failed, err)
-	}
-	if asJSON(r.cmd) {
-		return errors.Join(failed, r.json(list))
-	}
-	return errors.Join(failed, r.showInstalled(list))
+		show.end()
+		if len(list) == 0 {
+			return failed
+		}
+		if err := r.settle(list); err != nil {
+			return errors.Join(failed, err)
+		}
+		if asJSON(r.cmd) {
+			return errors.Join(failed, r.json(list))
+		}
+		return errors.Join(failed, r.showInstalled(list))
+	})
 }
 
 // installOne installs what one argument asks for.
@@ -104,8 +99,11 @@ func (r *sdkRun) notListed(f *sdkFerry, query string, t toolchain.Target, err er
 		return nil
 	}
 	releases, _, lerr := f.lister(t.OS, t.Arch).List(r.ctx(), true)
-	if lerr != nil || len(releases) == 0 {
+	switch {
+	case lerr != nil:
 		return nil
+	case len(releases) == 0:
+		return &fault{code: "sdk.error.platform", args: []any{"Platform", t.Platform()}, hint: "sdk.hint.platform", exit: 10, err: err}
 	}
 	_, cerr := toolchain.Choose(string(t.Version), toolchain.Versions(releases), nil)
 	var ce *toolchain.ChoiceError
@@ -126,7 +124,7 @@ func (r *sdkRun) settle(list []sdkInstalled) error {
 		if _, ok := r.home.InUse(); !ok && t == toolchain.Here(t.Version) {
 			err := r.home.Use(t)
 			if errors.Is(err, toolchain.ErrInTheWay) {
-				r.say(r.p.T("sdk.warn.link", "Err", sdkErr(err)))
+				r.say(r.p.T("sdk.warn.link", "Err", errLine(err)))
 			} else if err != nil {
 				return sdkHomeFault(r.home, err)
 			}

@@ -76,7 +76,7 @@ func (a *app) proofFault(pe *toolchain.ProofError, err error) error {
 func (r *sdkRun) sdkFault(t toolchain.Target, err error) error {
 	var pe *toolchain.ProofError
 	var outside *toolchain.OutsideError
-	args := []any{"Name", sdkName(t), "Err", sdkErr(err)}
+	args := []any{"Name", sdkName(t), "Err", errLine(err)}
 	switch {
 	case r.ctx().Err() != nil:
 		return err
@@ -85,7 +85,7 @@ func (r *sdkRun) sdkFault(t toolchain.Target, err error) error {
 	case errors.As(err, &outside):
 		return &fault{code: "sdk.error.outside", args: []any{"Root", outside.Root, "Names", strings.Join(outside.Names, ", ")}, hint: "sdk.hint.outside", exit: 1, err: err}
 	case errors.Is(err, toolchain.ErrDiskFull):
-		return &fault{code: "sdk.error.home", args: []any{"Dir", r.home.Dir, "Err", sdkErr(toolchain.ErrDiskFull)}, hint: "sdk.hint.disk-full", exit: 1, err: err}
+		return &fault{code: "sdk.error.home", args: []any{"Dir", r.home.Dir, "Err", errLine(toolchain.ErrDiskFull)}, hint: "sdk.hint.disk-full", exit: 1, err: err}
 	}
 	switch exit := goproxy.ExitCode(err); exit {
 	case 10:
@@ -97,9 +97,9 @@ func (r *sdkRun) sdkFault(t toolchain.Target, err error) error {
 			return &fault{code: "sdk.error.offline", args: args, hint: "sdk.hint.offline", exit: exit, err: err}
 		case errors.As(err, &fe): // some place was asked
 		case strings.TrimSpace(string(r.cfg.Sumdb)) == "off":
-			return &fault{code: "sdk.error.unproved", args: append(args, "Why", sdkErr(err)), hint: "sumdb.hint.off", exit: 12, err: err}
+			return &fault{code: "sdk.error.unproved", args: append(args, "Why", errLine(err)), hint: "sumdb.hint.off", exit: 12, err: err}
 		default:
-			return &fault{code: "sdk.error.unproved", args: append(args, "Why", sdkErr(err)), hint: "sdk.hint.unproved", exit: 12, err: err}
+			return &fault{code: "sdk.error.unproved", args: append(args, "Why", errLine(err)), hint: "sdk.hint.unproved", exit: 12, err: err}
 		}
 		return &fault{code: "sdk.error.unavailable", args: args, hint: sdkHint(err), exit: exit, err: err}
 	case 13:

@@ -3,31 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"runtime"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/goferry/goferry/internal/goproxy"
 	"github.com/goferry/goferry/internal/text"
 	"github.com/goferry/goferry/internal/toolchain"
 )
 
-// An sdkShow shows on standard error how an installation or a repair goes on: a bar on a terminal, a line now and
-// then elsewhere. It is the writer of the log meanwhile.
+// An sdkShow shows how an installation or a repair goes on.
 type sdkShow struct {
-	a    *app
-	bars *mpb.Progress // nil without a terminal
-	bar  *mpb.Bar
-	stop chan struct{} // ends the lines
-	done sync.WaitGroup
-	once sync.Once
-
-	mu       sync.Mutex
+	*display
 	state    sdkState
 	troubles []sdkTrouble
 }
@@ -41,58 +27,9 @@ type sdkTrouble struct {
 
 // showSDK begins to show. end must be called.
 func (a *app) showSDK() *sdkShow {
-	s := &sdkShow{a: a, stop: make(chan struct{})}
-	if !a.onTerminal() {
-		s.done.Go(s.lines)
-		return s
-	}
-	s.bars = mpb.New(mpb.WithOutput(a.stderr), mpb.WithRefreshRate(200*time.Millisecond))
-	s.bar = s.bars.MustAdd(0, mpb.BarFillerFunc(s.fill), mpb.BarFillerTrim())
+	s := &sdkShow{}
+	s.display = a.show(&s.state, nil)
 	return s
-}
-
-// end takes the bar away.
-func (s *sdkShow) end() {
-	s.once.Do(func() {
-		close(s.stop)
-		s.done.Wait()
-		if s.bars != nil {
-			s.bar.Abort(true)
-			s.bars.Wait()
-			if runtime.GOOS != "windows" {
-				fmt.Fprint(s.a.stderr, "\r\x1b[J") // what is left where ^C stood
-			}
-		}
-	})
-}
-
-// Write puts lines above the bar.
-func (s *sdkShow) Write(p []byte) (int, error) {
-	if s.bars != nil {
-		if n, err := s.bars.Write(p); err == nil {
-			return n, nil
-		}
-	}
-	return s.a.stderr.Write(p)
-}
-
-// lines says how far it is, for those who would take silence for a fault.
-func (s *sdkShow) lines() {
-	tick := time.NewTicker(sayEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.stop:
-			return
-		case now := <-tick.C:
-			s.mu.Lock()
-			line := s.state.status(s.a.p, now)
-			s.mu.Unlock()
-			if line != "" {
-				s.a.say(line)
-			}
-		}
-	}
 }
 
 // progress takes note of how far it is.
@@ -142,44 +79,21 @@ func (a *app) troubleText(err error) string {
 	return words
 }
 
-func (s *sdkShow) fill(w io.Writer, stat decor.Statistics) error {
-	s.mu.Lock()
-	line := s.state.total(s.a.p, stat.AvailableWidth, time.Now())
-	s.mu.Unlock()
-	_, err := io.WriteString(w, "\r"+line) // a terminal that shows ^C has moved the cursor
-	return err
-}
-
 // sdkState is what is known about an installation.
 type sdkState struct {
 	last    toolchain.Progress
 	begun   bool
 	resumed int64
-	samples []sample
+	samples samples
 }
 
 // take notes p. The rate is measured anew in each stage.
 func (s *sdkState) take(p toolchain.Progress, now time.Time) {
 	if !s.begun || p.Stage != s.last.Stage || p.Target != s.last.Target || p.Done < s.last.Done {
-		s.samples = []sample{{now, p.Done}}
+		s.samples = samples{{now, p.Done}}
 	}
 	s.begun, s.last, s.resumed = true, p, max(s.resumed, p.Resumed)
-	if newest := s.samples[len(s.samples)-1]; now.Sub(newest.at) >= rateWindow/20 {
-		s.samples = append(s.samples, sample{now, p.Done})
-	}
-	for len(s.samples) > 2 && now.Sub(s.samples[1].at) >= rateWindow {
-		s.samples = s.samples[1:]
-	}
-}
-
-// rate is the number of bytes a second in the window that ends now.
-func (s *sdkState) rate(now time.Time) float64 {
-	first := s.samples[0]
-	took := now.Sub(first.at).Seconds()
-	if took <= 0 {
-		return 0
-	}
-	return float64(s.last.Done-first.bytes) / took
+	s.samples.add(now, p.Done)
 }
 
 // status says what is being done, and how far it is; nothing before anything is known.
@@ -197,23 +111,21 @@ func (s *sdkState) status(p *text.Printer, now time.Time) string {
 	if s.last.Stage != toolchain.Downloading {
 		return line
 	}
-	rate := s.rate(now)
+	rate := s.samples.rate(now, s.last.Done)
 	line += "  " + human(int64(rate)) + "/s"
-	if left := s.last.Total - s.last.Done; s.last.Total > 0 && rate > 0 {
-		line += "  " + p.T("fetch.left", "Time", clock(time.Duration(float64(left)/rate*float64(time.Second))))
+	if s.last.Total > 0 {
+		line += timeLeft(p, s.last.Total-s.last.Done, rate)
 	}
 	return line
 }
 
 // total is status with a bar before it, as far as there is room.
 func (s *sdkState) total(p *text.Printer, width int, now time.Time) string {
-	status := s.status(p, now)
-	room := min(width-text.Columns(status)-5, 40) // brackets, two spaces, the last column
-	if room < 8 || s.last.Total <= 0 {
-		return clip(status, width-1)
+	line := s.status(p, now)
+	if s.last.Total > 0 {
+		line = withBar(line, float64(s.last.Done)/float64(s.last.Total), width, 40)
 	}
-	filled := int(float64(room) * min(max(float64(s.last.Done)/float64(s.last.Total), 0), 1))
-	return "[" + strings.Repeat("#", filled) + strings.Repeat("-", room-filled) + "]  " + status
+	return clip(line, width-1)
 }
 
 // begin forgets what an earlier toolchain of the same run left.

@@ -108,8 +108,7 @@ func (a *app) sdkTestRoot(cfg *config.Config, version, goroot string) (string, e
 	if err != nil {
 		return "", err
 	}
-	finder := toolchain.Finder{Home: home, Path: filepath.SplitList(a.env("PATH"))}
-	finder.User, _ = os.UserHomeDir() // without one there is less to find
+	finder := a.sdkFinder(home)
 	if version != "" {
 		return a.sdkTestVersion(finder, version)
 	}

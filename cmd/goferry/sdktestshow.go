@@ -1,133 +1,71 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/goferry/goferry/internal/text"
 	"github.com/goferry/goferry/internal/toolchain"
 )
 
-// An sdkTestShow shows on standard error how a test of an SDK goes on: a bar on a terminal, a line
-// now and then elsewhere; what fails is told at once.
+// An sdkTestShow shows how a test of an SDK goes on; what fails is told at once.
 type sdkTestShow struct {
-	a    *app
-	bars *mpb.Progress // nil without a terminal
-	bar  *mpb.Bar
-	stop chan struct{}
-	done sync.WaitGroup
-	once sync.Once
-
-	mu    sync.Mutex
-	start time.Time
-	at    toolchain.SelfProgress
+	*display
+	state sdkTestState
 }
 
 // showSDKTest begins to show. end must be called.
 func (a *app) showSDKTest() *sdkTestShow {
-	s := &sdkTestShow{a: a, stop: make(chan struct{}), start: time.Now()}
-	if !a.onTerminal() {
-		s.done.Go(s.lines)
-		return s
-	}
-	s.bars = mpb.New(mpb.WithOutput(a.stderr), mpb.WithRefreshRate(200*time.Millisecond))
-	s.bar = s.bars.MustAdd(0, mpb.BarFillerFunc(s.fill), mpb.BarFillerTrim())
+	s := &sdkTestShow{state: sdkTestState{start: time.Now()}}
+	s.display = a.show(&s.state, nil)
 	return s
-}
-
-// end takes the bar away.
-func (s *sdkTestShow) end() {
-	s.once.Do(func() {
-		close(s.stop)
-		s.done.Wait()
-		if s.bars != nil {
-			s.bar.Abort(true)
-			s.bars.Wait()
-			if runtime.GOOS != "windows" {
-				fmt.Fprint(s.a.stderr, "\r\x1b[J") // what is left where ^C stood
-			}
-		}
-	})
 }
 
 // progress is SelfTest's Progress.
 func (s *sdkTestShow) progress(p toolchain.SelfProgress) {
 	s.mu.Lock()
-	s.at = p
+	s.state.at = p
 	s.mu.Unlock()
-	if p.Failure == "" {
-		return
-	}
-	line := "goferry: " + s.a.p.T("sdktest.failing", "Test", p.Failure)
-	if s.bars != nil {
-		if _, err := fmt.Fprintln(s.bars, line); err == nil {
-			return
-		}
-	}
-	fmt.Fprintln(s.a.stderr, line)
-}
-
-// lines says how far it is, for those who would take silence for a fault.
-func (s *sdkTestShow) lines() {
-	tick := time.NewTicker(sayEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.stop:
-			return
-		case now := <-tick.C:
-			s.mu.Lock()
-			line := sdkTestStatus(s.a.p, s.at, now.Sub(s.start))
-			s.mu.Unlock()
-			s.a.say(line)
-		}
+	if p.Failure != "" {
+		// An error means that nobody can be told.
+		_, _ = fmt.Fprintln(s, "goferry: "+s.a.p.T("sdktest.failing", "Test", p.Failure))
 	}
 }
 
-func (s *sdkTestShow) fill(w io.Writer, stat decor.Statistics) error {
-	s.mu.Lock()
-	line := sdkTestLine(s.a.p, s.at, time.Since(s.start), stat.AvailableWidth)
-	s.mu.Unlock()
-	_, err := io.WriteString(w, "\r"+line) // a terminal that shows ^C has moved the cursor
-	return err
+// sdkTestState is what is known about a test.
+type sdkTestState struct {
+	start time.Time
+	at    toolchain.SelfProgress
 }
 
-// sdkTestStatus says how far a test is.
-func sdkTestStatus(p *text.Printer, at toolchain.SelfProgress, took time.Duration) string {
-	step := at.Step
-	if step == "" {
-		step = toolchain.StepMachine
+// status says how far a test is.
+func (s *sdkTestState) status(p *text.Printer, now time.Time) string {
+	step, took := cmp.Or(s.at.Step, toolchain.StepMachine), clock(now.Sub(s.start))
+	line := p.T("sdktest.step-"+step) + "  " + took
+	if s.at.Total > 0 {
+		line = p.T("sdktest.status", "Done", s.at.Done, "Count", s.at.Total, "Time", took)
 	}
-	line := p.T("sdktest.step-"+step) + "  " + clock(took)
-	if at.Total > 0 {
-		line = p.T("sdktest.status", "Done", at.Done, "Count", at.Total, "Time", clock(took))
+	if s.at.Failed > 0 {
+		line += "  " + p.T("sdktest.status-failed", "Count", s.at.Failed)
 	}
-	if at.Failed > 0 {
-		line += "  " + p.T("sdktest.status-failed", "Count", at.Failed)
-	}
-	if at.Again != "" {
-		line += "  " + p.T("sdktest.status-again", "Package", at.Again)
+	if s.at.Again != "" {
+		line += "  " + p.T("sdktest.status-again", "Package", s.at.Again)
 	}
 	return line
 }
 
-// sdkTestLine is the status with a bar before and what runs behind, as far as there is room.
-func sdkTestLine(p *text.Printer, at toolchain.SelfProgress, took time.Duration, width int) string {
-	line := sdkTestStatus(p, at, took)
-	if room := min(width-text.Columns(line)-5, 30); room >= 8 && at.Total > 0 {
-		filled := min(at.Done*room/at.Total, room)
-		line = "[" + strings.Repeat("#", filled) + strings.Repeat("-", room-filled) + "]  " + line
+// total is the status with a bar before and what runs behind, as far as there is room.
+func (s *sdkTestState) total(p *text.Printer, width int, now time.Time) string {
+	line := s.status(p, now)
+	if s.at.Total > 0 {
+		line = withBar(line, float64(s.at.Done)/float64(s.at.Total), width, 30)
 	}
-	if len(at.Running) > 0 {
-		line += "  " + strings.Join(at.Running, " ")
+	if len(s.at.Running) > 0 {
+		line += "  " + strings.Join(s.at.Running, " ")
 	}
 	return clip(line, width-1)
 }

@@ -12,9 +12,11 @@ import (
 
 func TestSDKTestLine(t *testing.T) {
 	at := toolchain.SelfProgress{Step: toolchain.StepTests, Done: 120, Total: 330, Running: []string{"net/http", "crypto/tls", "os"}, Failed: 2}
+	start := time.Now()
 	for _, lang := range []string{text.English, text.Chinese} {
 		for width := 1; width < 160; width++ {
-			if line := sdkTestLine(text.New(lang), at, time.Minute, width); text.Columns(line) >= width {
+			s := sdkTestState{start, at}
+			if line := s.total(text.New(lang), width, start.Add(time.Minute)); text.Columns(line) >= width {
 				t.Errorf("%s: %d columns of %d: %q", lang, text.Columns(line), width, line)
 			}
 		}
@@ -29,7 +31,8 @@ func TestSDKTestLine(t *testing.T) {
 		{toolchain.SelfProgress{Step: toolchain.StepTests, Done: 9, Total: 10, Failed: 1, Again: "net"}, "[###########################---]  9/10 packages  2:05  1 failing  again, alone: net"},
 	}
 	for _, tt := range tests {
-		if got := sdkTestLine(text.New(text.English), tt.at, 125*time.Second, 120); got != tt.want {
+		s := sdkTestState{start, tt.at}
+		if got := s.total(text.New(text.English), 120, start.Add(125*time.Second)); got != tt.want {
 			t.Errorf("got  %q\nwant %q", got, tt.want)
 		}
 	}

@@ -89,12 +89,8 @@ func traceFolder(file string) error {
 }
 
 func traceFault(err error) error {
-	var te *gocmd.ToolError
 	var ue *toolchain.UntraceableError
-	switch {
-	case errors.As(err, &te):
-		return &fault{code: "error.no-command", args: []any{"Name", te.Name, "Err", te.Err}, hint: execHint(te.Name), exit: 1, err: err}
-	case errors.As(err, &ue):
+	if errors.As(err, &ue) {
 		args := []any{"Name", ue.Program, "Commands", strings.Join(toolchain.Traceable(), ", ")}
 		code := "sdktrace.error.not-go"
 		if ue.Program == "" {
@@ -102,7 +98,7 @@ func traceFault(err error) error {
 		}
 		return &fault{code: code, args: args, hint: "sdktrace.hint.command", exit: 2, err: err}
 	}
-	return err
+	return cmp.Or(noCommand(err), err)
 }
 
 func (a *app) traceChrome(tr *toolchain.Trace, fl traceFlags) (err error) {

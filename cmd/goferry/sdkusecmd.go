@@ -133,6 +133,9 @@ func (r *sdkRun) useInProject(query string) error {
 	r.warnGoroot(g)
 	if cur, err := r.current(g); v != "" && err == nil && cur.Name != string(v) {
 		r.say(r.p.T("sdk.use.overruled", "Why", r.whyLine(&cur)))
+		if cur.Why == toolchain.WhyPath && cur.Version.Compare(v) > 0 {
+			r.hint(r.p.T("sdk.hint.project-least", "Version", v.Number()))
+		}
 	}
 	return nil
 }
@@ -152,7 +155,7 @@ func (r *sdkRun) projectVersion(query string, lines toolchain.ProjectLines) (v t
 }
 
 // sdkReplace writes a file anew in one step, with the rights it had.
-func sdkReplace(file string, data []byte) (err error) {
+func sdkReplace(file string, data []byte) error {
 	if real, err := filepath.EvalSymlinks(file); err == nil {
 		file = real
 	}
@@ -160,21 +163,10 @@ func sdkReplace(file string, data []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), file)
+	return replaceFile(file, func(f *os.File) error {
+		_, err := f.Write(data)
+		return errors.Join(err, f.Chmod(info.Mode().Perm()), f.Sync())
+	})
 }
 
 func (a *app) sdkWhichCmd() *cobra.Command {
@@ -276,9 +268,8 @@ func (r *sdkRun) execute(query string, argv []string) (int, error) {
 	runner.Env = append(runner.Env, "GOTOOLCHAIN=local",
 		"PATH="+filepath.Join(r.home.Root(t), "bin")+string(filepath.ListSeparator)+r.env("PATH"))
 	code, err := runner.Exec(context.WithoutCancel(r.ctx()), gocmd.ExecCmd{Argv: argv, Stdin: r.stdin, Stdout: r.stdout, Stderr: r.stderr})
-	var te *gocmd.ToolError
-	if errors.As(err, &te) {
-		return 0, &fault{code: "error.no-command", args: []any{"Name", te.Name, "Err", te.Err}, hint: "hint.no-command", exit: 1, err: err}
+	if missing := noCommand(err); missing != nil {
+		return 0, missing
 	}
 	return code, err
 }

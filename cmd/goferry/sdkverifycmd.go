@@ -115,7 +115,9 @@ func (r *sdkRun) repair(trees []sdkTree, fix sdkFix) error {
 	return r.eachTree(trees, func(v *toolchain.Verifier, tree sdkTree) (sdkChecked, error) {
 		v.Prune = fix.prune
 		if fix.keepEnv {
-			v.Keep = func(c toolchain.Change) bool { return c.What == toolchain.WhatDistributor }
+			v.Keep = func(c toolchain.Change) bool {
+				return c.What == toolchain.WhatDistributor || c.What == toolchain.WhatGoEnv
+			}
 		}
 		before, err := v.Verify(r.ctx(), tree.root)
 		if err != nil || before.State == toolchain.StateProved {
@@ -130,7 +132,8 @@ func (r *sdkRun) repair(trees []sdkTree, fix sdkFix) error {
 			left[c.Name+string(c.Kind)] = true
 		}
 		done := slices.DeleteFunc(slices.Clone(before.Changes), func(c toolchain.Change) bool { return left[c.Name+string(c.Kind)] })
-		return sdkChecked{Report: after, Repaired: done}, err
+		added := slices.ContainsFunc(after.Changes, func(c toolchain.Change) bool { return c.Kind == toolchain.Added })
+		return sdkChecked{Report: after, Repaired: done, left: fix.prune || !added}, err
 	})
 }
 
@@ -142,49 +145,46 @@ type sdkChecked struct {
 	Repaired   []toolchain.Change `json:"repaired,omitempty"` // what was put right
 	Error      string             `json:"error,omitempty"`    // why it is unknown, or what differs has no name
 	Troubles   []sdkTrouble       `json:"troubles,omitempty"` // places that did not help
+
+	left bool // a repair left what it was told to leave: doing it again changes nothing
 }
 
 // eachTree does the work on each tree and reports. The exit code is the worst: 13 where builds may be altered, 12
 // where nobody could say, 3 where changes are harmless.
-func (r *sdkRun) eachTree(trees []sdkTree, work func(*toolchain.Verifier, sdkTree) (sdkChecked, error)) (err error) {
-	show := r.showSDK()
-	defer show.end()
-	f, err := r.wire(newLogger(show, r.cfg, quietLevel(r.cfg)))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	list := []sdkChecked{}
-	for _, tree := range trees {
-		show.begin()
-		v := r.verifier(f, show)
-		v.Target = tree.target
-		got, err := work(v, tree)
-		if err != nil {
-			return r.treeFault(tree, got, err)
+func (r *sdkRun) eachTree(trees []sdkTree, work func(*toolchain.Verifier, sdkTree) (sdkChecked, error)) error {
+	return r.ferried(func(f *sdkFerry, show *sdkShow) error {
+		list := []sdkChecked{}
+		for _, tree := range trees {
+			show.begin()
+			v := r.verifier(f, show)
+			v.Target = tree.target
+			got, err := work(v, tree)
+			if err != nil {
+				return r.treeFault(tree, got, err)
+			}
+			if got.NotCovered = got.Report.NotCovered(); got.NotCovered == nil {
+				got.NotCovered = []string{}
+			}
+			got.Harmless = got.Report.Harmless()
+			if got.Err != nil {
+				got.Error = errLine(got.Err)
+			}
+			got.Troubles = show.takeTroubles()
+			r.exit = sdkWorse(r.exit, sdkExit(got))
+			list = append(list, got)
 		}
-		if got.NotCovered = got.Report.NotCovered(); got.NotCovered == nil {
-			got.NotCovered = []string{}
+		show.end()
+		if asJSON(r.cmd) {
+			return r.json(list)
 		}
-		got.Harmless = got.Report.Harmless()
-		if got.Err != nil {
-			got.Error = errLine(got.Err)
+		for i, got := range list {
+			if i > 0 {
+				fmt.Fprintln(r.stdout)
+			}
+			r.showChecked(got)
 		}
-		got.Troubles = show.takeTroubles()
-		r.exit = sdkWorse(r.exit, sdkExit(got))
-		list = append(list, got)
-	}
-	show.end()
-	if asJSON(r.cmd) {
-		return r.json(list)
-	}
-	for i, got := range list {
-		if i > 0 {
-			fmt.Fprintln(r.stdout)
-		}
-		r.showChecked(got)
-	}
-	return nil
+		return nil
+	})
 }
 
 // sdkExit is the exit code that a tree deserves.
@@ -255,7 +255,7 @@ func (r *sdkRun) showChecked(c sdkChecked) {
 			fmt.Fprintln(r.stdout, "  "+r.p.T("sdk.verify.linked", "Name", e.Name, "To", e.To))
 		}
 	}
-	if c.State == toolchain.StateAltered && c.Named() && !c.Harmless && len(c.Repaired) == 0 {
+	if c.State == toolchain.StateAltered && c.Named() && !c.Harmless && !c.left {
 		r.hint(r.p.T("sdk.hint.repair", "Command", r.repairCommand(c)))
 	}
 }
@@ -274,6 +274,14 @@ func (r *sdkRun) repairCommand(c sdkChecked) string {
 	return command
 }
 
+// settingLines are those of the changed lines that set something: comments say nothing to the go command.
+func settingLines(lines []string) []string {
+	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		line = strings.TrimSpace(strings.TrimLeft(line, "+-"))
+		return line == "" || strings.HasPrefix(line, "#")
+	})
+}
+
 // maxChanges is how many changes people are told of; JSON has them all.
 const maxChanges = 50
 
@@ -284,8 +292,8 @@ func (r *sdkRun) showChanges(changes []toolchain.Change) {
 		if c.What != "" {
 			what = r.p.T("sdk.what." + string(c.What))
 		}
-		if len(c.Lines) > 0 {
-			what += ": " + strings.Join(c.Lines, " ")
+		if lines := settingLines(c.Lines); len(lines) > 0 {
+			what += ": " + strings.Join(lines, " ")
 		}
 		rows = append(rows, []string{" ", r.p.T("sdk.change." + string(c.Kind)), c.Name, what})
 	}

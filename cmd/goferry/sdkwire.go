@@ -79,6 +79,18 @@ func (r *sdkRun) wire(log *slog.Logger) (_ *sdkFerry, err error) {
 	return f, nil
 }
 
+// ferried calls work with what brings SDKs, and with what shows how that goes on.
+func (r *sdkRun) ferried(work func(*sdkFerry, *sdkShow) error) (err error) {
+	show := r.showSDK()
+	defer show.end()
+	f, err := r.wire(newLogger(show, r.cfg, quietLevel(r.cfg)))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return work(f, show)
+}
+
 // moduleUpstreams are the entries of the upstream list that can have modules of the Go project: direct asks version
 // control, where no toolchains are.
 func (r *sdkRun) moduleUpstreams() ([]goproxy.Upstream, error) {
@@ -138,7 +150,10 @@ func (r *sdkRun) places(ups []goproxy.Upstream) ([]toolchain.Place, error) {
 
 // keyring is the built-in one with the keys that the user names.
 func (r *sdkRun) keyring() (*toolchain.Keyring, error) {
-	keys := toolchain.GoogleKeyring()
+	keys := r.keys
+	if keys == nil {
+		keys = toolchain.GoogleKeyring()
+	}
 	if r.cfg.SDKKeyring == "" {
 		return keys, nil
 	}

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -67,21 +65,51 @@ func (d *fetching) get(ctx context.Context, c *candidate, from int64, ifRange st
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, &PlaceError{Fault: FaultURL, Err: fmt.Errorf("%w: not an http URL", goproxy.ErrInvalid)} // err would quote a password
 	}
-	req := (&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: http.Header{}}).WithContext(ctx)
+	req := c.Place.request(ctx, http.MethodGet, u)
 	if from > 0 {
 		req.Header.Set("Range", "bytes="+strconv.FormatInt(from, 10)+"-")
 	}
 	if ifRange != "" {
 		req.Header.Set("If-Range", ifRange)
 	}
-	if c.Place.UserAgent != "" {
-		req.Header.Set("User-Agent", c.Place.UserAgent)
+	return d.do(ctx, c, req)
+}
+
+// do sends req. While others are untried it does not wait for an answer longer than for one that is slow: what
+// the link allows is long, and a place that takes every connection and says nothing would be given all of it.
+func (d *fetching) do(ctx context.Context, c *candidate, req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	inTime := func() bool { return true }
+	if d.othersLeft(c) {
+		inTime = time.AfterFunc(d.SlowAfter, func() { cancel(errSilent) }).Stop
 	}
-	resp, err := d.HTTP.Do(req)
+	resp, err := d.HTTP.Do(req.WithContext(ctx))
+	if !inTime() || context.Cause(ctx) == errSilent {
+		if err == nil {
+			resp.Body.Close()
+		}
+		cancel(nil)
+		return nil, faulty(FaultLink, "%w after %s", errSilent, d.SlowAfter)
+	}
 	if err != nil {
+		cancel(nil)
 		return nil, linkFault(FaultLink, err)
 	}
+	resp.Body = &endingBody{resp.Body, cancel}
 	return resp, nil
+}
+
+var errSilent = errors.New("no answer")
+
+// An endingBody ends the context of its request when it is closed.
+type endingBody struct {
+	io.ReadCloser
+	end context.CancelCauseFunc
+}
+
+func (b *endingBody) Close() error {
+	defer b.end(nil)
+	return b.ReadCloser.Close()
 }
 
 // begin judges the header of an answer to a request for the bytes from a byte on.
@@ -92,7 +120,7 @@ func (d *fetching) begin(c *candidate, resp *http.Response, from int64) (answer,
 		return a, faulty(FaultLength, "the file is shorter there")
 	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent:
 		return a, statusFault(resp.StatusCode)
-	case strings.HasPrefix(strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Type"))), "text/html"):
+	case isWebPage(resp.Header):
 		return a, errWebPage()
 	case resp.StatusCode == http.StatusPartialContent:
 		if err := a.placePart(resp, from, d.part.length); err != nil {
@@ -104,10 +132,6 @@ func (d *fetching) begin(c *candidate, resp *http.Response, from int64) (answer,
 		a.end = a.total
 	}
 	return a, d.checkLength(c, a.total)
-}
-
-func errWebPage() *PlaceError {
-	return faulty(FaultWebPage, "the answer is a web page, not the file: a login page or a gateway stands in between, or the URL is not that of such a place")
 }
 
 // placePart finds out where a 206 belongs. length is that of the file as far as it is known, else -1.
@@ -321,15 +345,12 @@ func (d *fetching) checkRate(c *candidate, n int64, passed time.Duration) error 
 // fromDisk takes a file of this machine as it is.
 func (d *fetching) fromDisk(ctx context.Context, c *candidate) (*Download, error) {
 	done, err := d.readLocal(ctx, c)
-	switch {
+	switch _, ok := errors.AsType[*PlaceError](err); {
 	case err == nil:
 		return done, nil
 	case ctx.Err() != nil:
 		return nil, d.left(ctx)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, &PlaceError{Fault: FaultAbsent, Err: fmt.Errorf("%w: %w", goproxy.ErrNotExist, err)}
-	}
-	if _, ok := errors.AsType[*PlaceError](err); ok {
+	case ok:
 		return nil, err
 	}
 	return nil, faulty(FaultFile, "%w", err)
@@ -338,14 +359,9 @@ func (d *fetching) fromDisk(ctx context.Context, c *candidate) (*Download, error
 func (d *fetching) readLocal(ctx context.Context, c *candidate) (*Download, error) {
 	name, err := pathOfURL(c.URL)
 	if err != nil {
-		return nil, &PlaceError{Fault: FaultURL, Err: err}
-	}
-	if info, err := os.Stat(name); err != nil {
 		return nil, err
-	} else if !info.Mode().IsRegular() { // opening a pipe would wait for somebody to write
-		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
 	}
-	f, err := os.Open(name)
+	f, _, err := openPlain(name)
 	if err != nil {
 		return nil, err
 	}
@@ -356,12 +372,7 @@ func (d *fetching) readLocal(ctx context.Context, c *candidate) (*Download, erro
 		return nil, err
 	}
 	h.Write(head)
-	n, err := io.CopyBuffer(h, readFunc(func(b []byte) (int, error) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		return f.Read(b)
-	}), make([]byte, fetchBuffer))
+	n, err := io.CopyBuffer(h, stopping(ctx, f), make([]byte, fetchBuffer))
 	if err != nil {
 		return nil, err
 	}
@@ -369,8 +380,3 @@ func (d *fetching) readLocal(ctx context.Context, c *candidate) (*Download, erro
 	h.Sum(done.SHA256[:0])
 	return done, nil
 }
-
-// A readFunc is a function that reads.
-type readFunc func([]byte) (int, error)
-
-func (f readFunc) Read(b []byte) (int, error) { return f(b) }

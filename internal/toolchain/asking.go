@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -127,8 +127,8 @@ func askPlace(ctx context.Context, hc *http.Client, p Place, address string, lim
 		return reply{}, err
 	}
 	defer resp.Body.Close()
-	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" || t == "application/xhtml+xml" {
-		return reply{}, askWebPage()
+	if isWebPage(resp.Header) {
+		return reply{}, errWebPage()
 	}
 	var body io.Reader = resp.Body
 	if resp.Header.Get("Content-Encoding") == "gzip" {
@@ -151,23 +151,36 @@ func (r reply) check(limit int64) error {
 		return faulty(FaultTooLarge, "the answer is longer than it can be")
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(r.data[:min(len(r.data), 512)]), []byte("<")) {
-		return askWebPage()
+		return errWebPage()
 	}
 	return nil
 }
 
-func askWebPage() error {
+// isWebPage reports whether an answer with header h is a page for browsers, which no file of a place is.
+func isWebPage(h http.Header) bool {
+	t, _, _ := strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
+	t = strings.TrimSpace(t)
+	return t == "text/html" || t == "application/xhtml+xml"
+}
+
+func errWebPage() *PlaceError {
 	return faulty(FaultWebPage, "the answer is a web page: a login page or a gateway stands in between, or there is no such file")
+}
+
+// request is a request for what is at u.
+func (p Place) request(ctx context.Context, method string, u *url.URL) *http.Request {
+	req := (&http.Request{Method: method, URL: u, Host: u.Host, Header: http.Header{}}).WithContext(ctx)
+	if p.UserAgent != "" {
+		req.Header.Set("User-Agent", p.UserAgent)
+	}
+	return req
 }
 
 // askHTTP sends one request and returns an answer with status 200.
 func askHTTP(ctx context.Context, hc *http.Client, p Place, method string, u *url.URL) (*http.Response, error) {
-	req := (&http.Request{Method: method, URL: u, Host: u.Host, Header: http.Header{}}).WithContext(ctx)
+	req := p.request(ctx, method, u)
 	if method == http.MethodGet {
 		req.Header.Set("Accept-Encoding", "gzip")
-	}
-	if p.UserAgent != "" {
-		req.Header.Set("User-Agent", p.UserAgent)
 	}
 	if hc == nil {
 		return nil, faulty(FaultLink, "no network is to be used")
@@ -217,14 +230,11 @@ func askLoopback(u *url.URL) bool {
 func askFile(address string, limit int64) (reply, error) {
 	name, err := pathOfURL(address)
 	if err != nil {
-		return reply{}, &PlaceError{Fault: FaultURL, Err: err}
+		return reply{}, err
 	}
-	f, err := os.Open(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return reply{}, &PlaceError{Fault: FaultAbsent, Err: fmt.Errorf("%w: no such file", goproxy.ErrNotExist)}
-	}
+	f, _, err := openPlain(name)
 	if err != nil {
-		return reply{}, faulty(FaultFile, "%w", err)
+		return reply{}, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -233,6 +243,23 @@ func askFile(address string, limit int64) (reply, error) {
 	}
 	r := reply{data: data, hosts: []string{thisMachine}}
 	return r, r.check(limit)
+}
+
+// openPlain opens the file name of a place that is a folder of this machine. The error is a *PlaceError.
+func openPlain(name string) (f *os.File, info fs.FileInfo, err error) {
+	if info, err = os.Stat(name); err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for somebody to write
+		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("not a regular file")}
+	}
+	if err == nil {
+		f, err = os.Open(name)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, &PlaceError{Fault: FaultAbsent, Err: fmt.Errorf("%w: %w", goproxy.ErrNotExist, err)}
+	case err != nil:
+		return nil, nil, faulty(FaultFile, "%w", err)
+	}
+	return f, info, nil
 }
 
 // thisMachine stands for the host of files; no host can have such a name.
@@ -286,7 +313,7 @@ func sizeAt(ctx context.Context, hc *http.Client, p Place, address string) int64
 		return 0
 	}
 	resp.Body.Close()
-	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t == "text/html" {
+	if isWebPage(resp.Header) {
 		return 0
 	}
 	return max(resp.ContentLength, 0)

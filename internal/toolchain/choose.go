@@ -207,8 +207,13 @@ func projectLinesOf(data []byte) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return lineWords(f.Syntax), nil
+}
+
+// lineWords are the words of the go and the toolchain line.
+func lineWords(file *modfile.FileSyntax) map[string]string {
 	words := map[string]string{}
-	for _, stmt := range f.Syntax.Stmt {
+	for _, stmt := range file.Stmt {
 		line, ok := stmt.(*modfile.Line)
 		if !ok || len(line.Token) != 2 {
 			continue
@@ -217,7 +222,7 @@ func projectLinesOf(data []byte) (map[string]string, error) {
 			words[verb] = strings.Trim(line.Token[1], "\"`")
 		}
 	}
-	return words, nil
+	return words
 }
 
 func (c chooser) fail(want Version, err error) *ChoiceError {

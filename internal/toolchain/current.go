@@ -213,40 +213,28 @@ func ReadProjectLines(dir, gowork string) (ProjectLines, error) {
 // parseProjectLines reads the lines of a file with that name.
 func parseProjectLines(file string, data []byte) (ProjectLines, error) {
 	lines := ProjectLines{File: file, Data: data}
-	var (
-		g *modfile.Go
-		t *modfile.Toolchain
-	)
 	if lines.Workspace() {
 		f, err := modfile.ParseWork(file, data, nil)
 		if err != nil {
 			return ProjectLines{}, err
 		}
-		g, t = f.Go, f.Toolchain
-	} else {
-		f, err := modfile.ParseLax(file, data, nil) // as the go command, which may be too old to know all lines
-		if err != nil {
-			return ProjectLines{}, err
-		}
-		g, t = f.Go, laxToolchain(f.Syntax)
+		lines.set(f.Go, f.Syntax)
+		return lines, nil
 	}
-	if g != nil {
-		lines.Go = g.Version
+	f, err := modfile.ParseLax(file, data, nil) // as the go command, which may be too old to know all lines
+	if err != nil {
+		return ProjectLines{}, err
 	}
-	if t != nil {
-		lines.Toolchain = t.Name
-	}
+	lines.set(f.Go, f.Syntax)
 	return lines, nil
 }
 
-// laxToolchain finds the toolchain line, which ParseLax leaves out; nil where there is none.
-func laxToolchain(file *modfile.FileSyntax) *modfile.Toolchain {
-	for _, stmt := range file.Stmt {
-		if line, ok := stmt.(*modfile.Line); ok && len(line.Token) == 2 && line.Token[0] == "toolchain" {
-			return &modfile.Toolchain{Name: line.Token[1]}
-		}
+// set takes the lines from a file. That with the toolchain is one that ParseLax leaves out.
+func (p *ProjectLines) set(g *modfile.Go, syntax *modfile.FileSyntax) {
+	if g != nil {
+		p.Go = g.Version
 	}
-	return nil
+	p.Toolchain = lineWords(syntax)["toolchain"]
 }
 
 // findUp is the file name in dir or the nearest folder above that has it; empty where there is none.
@@ -280,20 +268,7 @@ func (p ProjectLines) WithToolchain(v Version) ([]byte, bool, error) {
 	if p.Toolchain == string(v) {
 		return p.Data, false, nil
 	}
-	if p.Workspace() {
-		f, err := modfile.ParseWork(p.File, p.Data, nil)
-		if err != nil {
-			return nil, false, err
-		}
-		if v == "" {
-			f.DropToolchainStmt()
-		} else if err := f.AddToolchainStmt(string(v)); err != nil {
-			return nil, false, err
-		}
-		f.Cleanup()
-		return modfile.Format(f.Syntax), true, nil
-	}
-	f, err := modfile.Parse(p.File, p.Data, nil)
+	f, syntax, err := p.parse()
 	if err != nil {
 		return nil, false, err
 	}
@@ -303,6 +278,28 @@ func (p ProjectLines) WithToolchain(v Version) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	f.Cleanup()
-	out, err := f.Format()
-	return out, true, err
+	return modfile.Format(syntax), true, nil
+}
+
+// A projectFile is a go.mod or a go.work.
+type projectFile interface {
+	AddToolchainStmt(name string) error
+	DropToolchainStmt()
+	Cleanup()
+}
+
+// parse reads the file of p for a change.
+func (p ProjectLines) parse() (projectFile, *modfile.FileSyntax, error) {
+	if p.Workspace() {
+		f, err := modfile.ParseWork(p.File, p.Data, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, f.Syntax, nil
+	}
+	f, err := modfile.Parse(p.File, p.Data, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, f.Syntax, nil
 }

@@ -3,6 +3,7 @@ package toolchain
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -41,4 +42,12 @@ func writeBeside(name string, data []byte, sync bool) error {
 		return asDiskFull(err)
 	}
 	return nil
+}
+
+// ignoreAbsent is err, or nil where that says that there is no such file.
+func ignoreAbsent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -25,8 +25,11 @@ const (
 	fetchOverlap = 16 << 10
 	// fetchMax bounds a file in bytes; toolchains have 60 to 150 MB.
 	fetchMax = 1 << 30
-	// slowRate, in bytes per second, is what a place must bring while others are untried.
-	slowRate = 32 << 10
+	// slowRate, in bytes per second, is what a place must bring while others are untried. As long as no other has
+	// been slow it may be this place, and not the link of this machine: then it is goodRate, or what brings the rest
+	// within shortWait.
+	slowRate  = 32 << 10
+	shortWait = time.Minute
 	// slowShare is the part of another place's known rate that a place must bring.
 	slowShare     = 4
 	progressEvery = 100 * time.Millisecond
@@ -95,9 +98,7 @@ func (f Fetcher) withDefaults() Fetcher {
 	if f.SlowAfter == 0 {
 		f.SlowAfter = 20 * time.Second
 	}
-	if f.Logger == nil {
-		f.Logger = slog.New(slog.DiscardHandler)
-	}
+	f.Logger = orDiscard(f.Logger)
 	if f.now == nil {
 		f.now = time.Now
 	}
@@ -147,6 +148,9 @@ type candidate struct {
 	took    bool        // its file has replaced the one that was there
 	lenient bool        // what speaks against it is no worse than the alternatives
 }
+
+// slow reports whether c was left for one that may be faster.
+func (c *candidate) slow() bool { return c.last != nil && c.last.Fault == FaultSlow }
 
 func (f *Fetcher) fetch(ctx context.Context, t Target, file string, offers []Offer, alone bool) (*Download, error) {
 	if filepath.Base(file) != file || file == "." || file == ".." {
@@ -302,12 +306,14 @@ func (d *fetching) try(ctx context.Context, c *candidate) (*Download, error) {
 	if err := d.open(c); err != nil {
 		return nil, err
 	}
+	d.report(c, true) // who is asked, before it answers: that may take long
 	begin, start := d.brought, d.now()
 	defer func() { d.Health.Brought(c.Place, d.brought-begin, d.now().Sub(start)) }()
 	for !d.part.complete() {
 		before := d.brought
 		err := d.ask(ctx, c)
 		if ctx.Err() != nil {
+			d.report(c, true) // how far it came is what is said of it
 			return nil, d.left(ctx)
 		}
 		trouble, ok := errors.AsType[*PlaceError](err)
@@ -342,9 +348,6 @@ func (d *fetching) open(c *candidate) error {
 		}
 	}
 	d.resumed = p.have
-	if p.have > 0 {
-		d.report(c, true)
-	}
 	return nil
 }
 
@@ -385,18 +388,29 @@ func (d *fetching) slowLimit(c *candidate) float64 {
 	if c.lenient || d.SlowAfter < 0 {
 		return limit
 	}
+	untried := float64(slowRate)
+	if !slices.ContainsFunc(d.places, func(o *candidate) bool { return o.slow() }) {
+		untried = float64(goodRate)
+		if d.part != nil && d.part.length > 0 {
+			untried = max(untried, float64(d.part.length-d.part.have)/shortWait.Seconds())
+		}
+	}
 	for _, other := range d.places {
-		if other == c || other.out || other.last != nil {
+		if other == c || other.out || other.last != nil && !other.slow() {
 			continue
 		}
-		rate := float64(slowRate)
-		if known := d.Health.Of(other.Place); known.Rate > 0 {
-			rate = known.Rate / slowShare
+		switch known := d.Health.Of(other.Place); {
+		case known.Rate > 0:
+			limit = max(limit, known.Rate/slowShare)
+		case other.last == nil:
+			limit = max(limit, untried)
 		}
-		limit = max(limit, rate)
 	}
 	return limit
 }
+
+// othersLeft reports whether there is a place that is worth a try before c gets all the time that the link allows.
+func (d *fetching) othersLeft(c *candidate) bool { return d.slowLimit(c) > 0 }
 
 // beginning is what a file of that name begins with.
 func beginning(file string) string {

@@ -550,6 +550,9 @@ func TestFetchFails(t *testing.T) {
 	if _, err := l.Fetch(t.Context(), fetchTarget, "../x.zip", []Offer{absent}); !errors.Is(err, goproxy.ErrInvalid) {
 		t.Errorf("got error %v for a path", err)
 	}
+	if left, err := os.ReadDir(l.Dir); len(left) > 0 || err != nil {
+		t.Errorf("nothing came, and %v is kept: %v", left, err)
+	}
 }
 
 // TestFetchSlow: a slow place is left for one that nobody has tried, and taken in the end.
@@ -579,6 +582,38 @@ func TestFetchSlow(t *testing.T) {
 			h.places[other.key()] = PlaceHealth{Rate: 1000, Measured: h.now(), Failures: 1, Failed: h.now()}
 		}, nil)
 	})
+}
+
+// TestFetchSilent: a place that takes the connection and says nothing is not given all the time that the link
+// allows while another one is untried, and who is asked is told before it answers.
+func TestFetchSilent(t *testing.T) {
+	l := newFetchLab(t)
+	l.SlowAfter = 50 * time.Millisecond
+	h := &fetchHost{data: fetchData(1, 1<<20)}
+	silent := l.place("silent", &fetchHost{handle: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
+	d := l.want(h.data, silent, l.place("other", h))
+	wantEqual(t, "places", placeNames(d.Places), []string{"other"})
+	wantEqual(t, "faults", l.faults(), []string{"silent link"})
+	wantEqual(t, "first progress", l.progress[0], Progress{Target: fetchTarget, Stage: Downloading, Place: "silent", Total: -1})
+}
+
+// TestFetchSlowLimit: until somebody else was as slow it is the place that is to blame, then the link.
+func TestFetchSlowLimit(t *testing.T) {
+	one, two, three := &candidate{name: "one"}, &candidate{name: "two"}, &candidate{name: "three"}
+	d := &fetching{places: []*candidate{one, two, three}}
+	wantEqual(t, "the first", d.slowLimit(one), float64(goodRate))
+	one.last = faulty(FaultSlow, "a reason")
+	wantEqual(t, "the second", d.slowLimit(two), float64(slowRate))
+	two.last = faulty(FaultLink, "a reason")
+	wantEqual(t, "the last", d.slowLimit(three), 0.0)
+
+	one.last, two.last = nil, nil
+	d.part = &part{length: 120 << 20, have: 60 << 20}
+	wantEqual(t, "a minute for the rest", d.slowLimit(one), float64(1<<20))
+	one.last, two.out, three.out = faulty(FaultSlow, "a reason"), true, true
+	d.Health = &Health{now: time.Now, places: map[string]PlaceHealth{one.Place.key(): {Rate: 400 << 10, Measured: time.Now()}}}
+	two.Place.URL = "https://two.example"
+	wantEqual(t, "much slower than the slow one", d.slowLimit(two), float64(100<<10))
 }
 
 // TestFetchTurn: who broke off is asked again before who was slow, and last who has another file.

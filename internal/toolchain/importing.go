@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // An Importer takes toolchains into a Home that something else installed: it copies them, proves the copy as an
@@ -36,6 +34,9 @@ type Imported struct {
 // *ProofError where it could not be asked, or where what differs could not be had. It matches ErrTree where root
 // is no toolchain of a release.
 func (im *Importer) Import(ctx context.Context, root string) (Imported, error) {
+	if _, err := Identify(root); err != nil { // before all of a folder is read that is no toolchain, but somebody's home
+		return Imported{}, err
+	}
 	from, err := scanTree(root)
 	if err != nil {
 		return Imported{}, err
@@ -154,6 +155,8 @@ type importJob struct {
 	from *treeFile
 }
 
+func (j importJob) file() (string, int64) { return j.name, j.from.size }
+
 // planCopy lists the files of from that the database covers, and makes their folders.
 func (u *unpacking) planCopy(from *tree) ([]importJob, error) {
 	jobs := make([]importJob, 0, len(from.files))
@@ -181,40 +184,12 @@ func (u *unpacking) copyTree(ctx context.Context, from *tree) error {
 	if err != nil {
 		return err
 	}
-	sums := make([][sha256.Size]byte, len(jobs))
-	eg, ctx := errgroup.WithContext(ctx)
-	next := make(chan int)
-	eg.Go(func() error {
-		defer close(next)
-		for i := range jobs {
-			select {
-			case next <- i:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+	return writeAll(ctx, u, jobs, func() func(context.Context, importJob) ([sha256.Size]byte, error) {
+		buf := make([]byte, unpackPiece)
+		return func(ctx context.Context, j importJob) ([sha256.Size]byte, error) {
+			return u.copyFile(ctx, from.path(j.from.disk), j, buf)
 		}
-		return nil
 	})
-	for range u.parallel {
-		eg.Go(func() error {
-			buf := make([]byte, unpackPiece)
-			for i := range next {
-				sum, err := u.copyFile(ctx, from.path(jobs[i].from.disk), jobs[i], buf)
-				if err != nil {
-					return err
-				}
-				sums[i] = sum
-			}
-			return nil
-		})
-	}
-	if err := eg.Wait(); err != nil {
-		return err
-	}
-	for i, j := range jobs {
-		u.sums[moduleName(j.name)] = sums[i]
-	}
-	return nil
 }
 
 // copyFile copies one file and returns its hash.

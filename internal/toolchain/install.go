@@ -60,7 +60,7 @@ type Installer struct {
 // say, or nothing could prove what came (*ProofError).
 func (i *Installer) Install(ctx context.Context, t Target) (Record, bool, error) {
 	if rec, ok := i.installed(t); ok {
-		return rec, true, nil
+		return rec, true, i.tidy(ctx, t)
 	}
 	unlock, err := i.Home.lock(ctx, t)
 	if err != nil {
@@ -75,6 +75,29 @@ func (i *Installer) Install(ctx context.Context, t Target) (Record, bool, error)
 	}
 	rec, err := i.install(ctx, t)
 	return rec, false, err
+}
+
+// tidy removes what a run left of t that was killed when the tree stood already: an older tree, and the whole download.
+// That it cannot is no reason to fail: somebody else's folder is not to be written to, and programs that run stay on Windows.
+func (i *Installer) tidy(ctx context.Context, t Target) error {
+	left, err := i.Home.leftovers(t)
+	spent := i.Home.spentParts(t)
+	if err != nil || len(left)+len(spent) == 0 {
+		return nil
+	}
+	unlock, err := i.Home.lock(ctx, t) // not under the hands of a run that replaces it
+	if err != nil {
+		return context.Cause(ctx)
+	}
+	defer unlock()
+	err = i.Home.sweep(t)
+	for _, path := range spent {
+		err = cmp.Or(err, removePart(path))
+	}
+	if err != nil {
+		i.log().Debug("what a killed run left cannot be removed", "target", t.String(), "err", err)
+	}
+	return nil
 }
 
 // installed returns the record of t if t is there and may stay.
@@ -418,11 +441,11 @@ func (i *Installer) trouble(p Place, err error) {
 	}
 }
 
-func (i *Installer) log() *slog.Logger {
-	if i.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return i.Logger
+func (i *Installer) log() *slog.Logger { return orDiscard(i.Logger) }
+
+// orDiscard is log, or one that says nothing where that is nil.
+func orDiscard(log *slog.Logger) *slog.Logger {
+	return cmp.Or(log, slog.New(slog.DiscardHandler))
 }
 
 // joinErrs is errs as one error on one line.

@@ -107,6 +107,41 @@ func TestInstallAgain(t *testing.T) {
 	wantInstalled(t, i, instTarget, r)
 }
 
+// TestInstallTidies: what a run left that was killed when the tree stood already goes with the next one, but not what a
+// download can go on from.
+func TestInstallTidies(t *testing.T) {
+	r := newInstRelease(t, instTarget)
+	p := newInstPlace(t, Modules, map[string][]byte{r.moduleFile: r.module})
+	i := newInstaller(t, map[Target]string{instTarget: r.h1}, p.place("there"))
+	if _, _, err := i.Install(t.Context(), instTarget); err != nil {
+		t.Fatal(err)
+	}
+	part := func(name string, have int) string {
+		path := filepath.Join(i.Home.Parts(), name+".part")
+		record := fmt.Sprintf(`{"file": %q, "length": 9, "have": %d, "places": [{"name": "there"}]}`, name, have)
+		if err := errors.Join(os.WriteFile(path, []byte("123456789")[:have], 0o666), os.WriteFile(path+".json", []byte(record), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	half := part(r.archive, 4)
+	part(r.moduleFile, 9)
+	old := filepath.Join(i.Home.SDKs(), tempPrefix(instTarget)+"1", asideName)
+	if err := os.MkdirAll(old, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, there, err := i.Install(t.Context(), instTarget); err != nil || !there {
+		t.Fatalf("Install = %v, %v", there, err)
+	}
+	if _, err := os.Stat(half); err != nil {
+		t.Errorf("half a download: %v", err)
+	}
+	if err := removePart(half); err != nil {
+		t.Fatal(err)
+	}
+	wantInstalled(t, i, instTarget, r)
+}
+
 // TestInstallForged: a place that sends something else is named and left, and nothing of it stays.
 func TestInstallForged(t *testing.T) {
 	r := newInstRelease(t, instTarget)

@@ -62,18 +62,28 @@ func lockFile(ctx context.Context, name string) (unlock func(), err error) {
 
 // sweep removes what killed runs left of t. The lock is held, so no living run has any.
 func (h Home) sweep(t Target) error {
+	names, err := h.leftovers(t)
+	for _, name := range names {
+		err = cmp.Or(err, removeTree(name))
+	}
+	return err
+}
+
+// leftovers lists what killed runs left of t, or living ones are at.
+func (h Home) leftovers(t Target) ([]string, error) {
 	entries, err := os.ReadDir(h.SDKs())
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var names []string
 	for _, e := range entries {
 		// ".new" is the half of a replaceFile.
 		half := e.Name() == dirName(t)+".json.new" || e.Name() == dirName(t)+".sums.new"
 		if half || strings.HasPrefix(e.Name(), tempPrefix(t)) {
-			err = cmp.Or(err, removeTree(filepath.Join(h.SDKs(), e.Name())))
+			names = append(names, filepath.Join(h.SDKs(), e.Name()))
 		}
 	}
-	return err
+	return names, nil
 }
 
 // tempTree makes an empty folder for a tree of t, in the file system that it is to stand in.

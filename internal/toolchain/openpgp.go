@@ -48,15 +48,17 @@ type Keyring struct {
 // GoogleKeyring returns the keyring that goferry carries with it. It knows the sub-keys up
 // to the one of January 2025; With takes later ones.
 func GoogleKeyring() *Keyring {
-	k, err := newKeyring(GoogleFingerprint, googleKey)
+	k, err := NewKeyring(GoogleFingerprint, googleKey)
 	if err != nil {
 		panic(fmt.Sprintf("toolchain: the keyring built into goferry is damaged: %v", err))
 	}
 	return k
 }
 
-func newKeyring(primary string, data []byte) (*Keyring, error) {
-	return (&Keyring{primary: primary}).With(data)
+// NewKeyring returns a keyring that pins another primary key, by its fingerprint in upper
+// case hexadecimal. The error is that of With.
+func NewKeyring(fingerprint string, data []byte) (*Keyring, error) {
+	return (&Keyring{primary: fingerprint}).With(data)
 }
 
 // With returns a keyring of the keys of k and those in data, in ASCII armor or binary, as

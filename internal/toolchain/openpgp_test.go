@@ -128,7 +128,7 @@ func pgpOpen(data []byte) func() (io.ReadCloser, error) {
 
 func pgpRing(t testing.TB, e *openpgp.Entity, data []byte) *Keyring {
 	t.Helper()
-	k, err := newKeyring(fingerprint(e.PrimaryKey), data)
+	k, err := NewKeyring(fingerprint(e.PrimaryKey), data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestKeyringRefuses(t *testing.T) {
 		"too long":          {e, make([]byte, maxKeyring+1)},
 		"no self-signature": {unsigned, pgpExport(t, unsigned)},
 	} {
-		if _, err := newKeyring(fingerprint(c.pin.PrimaryKey), c.data); !errors.Is(err, ErrKeyring) {
+		if _, err := NewKeyring(fingerprint(c.pin.PrimaryKey), c.data); !errors.Is(err, ErrKeyring) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -371,7 +371,7 @@ func TestCheckUnreadableFile(t *testing.T) {
 func FuzzSignature(f *testing.F) {
 	release := []byte("a release")
 	e := newPGPKey(f, "release")
-	ring, err := newKeyring(fingerprint(e.PrimaryKey), pgpExport(f, e))
+	ring, err := NewKeyring(fingerprint(e.PrimaryKey), pgpExport(f, e))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -110,26 +110,11 @@ func (p *part) rehash(n int64) error {
 	return err
 }
 
-// exactly turns an end before n bytes into an error.
-type exactly struct {
-	r    io.Reader
-	left int64
-}
-
-func (e *exactly) Read(b []byte) (int, error) {
-	n, err := e.r.Read(b)
-	e.left -= int64(n)
-	if err == io.EOF && e.left > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
 // reset forgets everything.
 func (p *part) reset() error {
 	p.sum.Reset()
 	p.have, p.length, p.places, p.etag, p.dirty, p.lasts = 0, -1, nil, "", false, partMark{}
-	if err := os.Remove(p.record()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := ignoreAbsent(os.Remove(p.record())); err != nil {
 		return err
 	}
 	return p.shorten()
@@ -240,8 +225,11 @@ func (p *part) save() error {
 // complete reports whether nothing is missing.
 func (p *part) complete() bool { return p.length > 0 && p.have == p.length }
 
-// close keeps what is there for another time.
+// close keeps what is there for another time. Where nothing came, nothing stays.
 func (p *part) close() error {
+	if p.have == 0 {
+		return errors.Join(p.file.Close(), removePart(p.path))
+	}
 	err := p.save()
 	if cerr := p.file.Close(); err == nil && cerr != nil {
 		err = asDiskFull(fmt.Errorf("%s: %w", p.path, cerr))
@@ -254,13 +242,25 @@ func (p *part) lone(place Place) bool {
 	return len(p.places) == 0 || len(p.places) == 1 && p.places[0].key() == place.key()
 }
 
+// spentParts lists the downloads of t that have all their bytes. Where t is installed they are of no use any more.
+func (h Home) spentParts(t Target) []string {
+	var list []string
+	for _, kind := range []Kind{Modules, Archives} {
+		path := filepath.Join(h.parts(), Place{Kind: kind}.FileName(t)+".part")
+		var r partRecord
+		data, err := os.ReadFile(path + ".json")
+		if err == nil && json.Unmarshal(data, &r) == nil && r.Length > 0 && r.Have == r.Length {
+			list = append(list, path)
+		}
+	}
+	return list
+}
+
 // removePart takes away what is kept of a download.
 func removePart(path string) error {
 	var errs []error
 	for _, name := range []string{path + ".json", path} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, ignoreAbsent(os.Remove(name)))
 	}
 	return errors.Join(errs...)
 }

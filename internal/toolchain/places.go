@@ -123,7 +123,7 @@ func (p Place) public() Place {
 func pathOfURL(raw string) (string, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" || u.Path == "" {
-		return "", fmt.Errorf("%w: not a file URL", goproxy.ErrInvalid)
+		return "", &PlaceError{Fault: FaultURL, Err: fmt.Errorf("%w: not a file URL", goproxy.ErrInvalid)}
 	}
 	name := u.Path
 	drive := len(name) > 2 && name[0] == '/' && name[2] == ':'
@@ -133,7 +133,7 @@ func pathOfURL(raw string) (string, error) {
 	case filepath.Separator == '\\' && u.Host != "" && u.Host != "localhost":
 		name = "//" + u.Host + name
 	case u.Host != "" && u.Host != "localhost":
-		return "", fmt.Errorf("%w: a file URL with a host", goproxy.ErrInvalid)
+		return "", &PlaceError{Fault: FaultURL, Err: fmt.Errorf("%w: a file URL with a host", goproxy.ErrInvalid)}
 	}
 	return filepath.FromSlash(name), nil
 }

@@ -25,7 +25,7 @@ func Remove(ctx context.Context, h Home, t Target) error {
 		return err
 	}
 	for _, name := range []string{h.RecordFile(t), h.SumsFile(t)} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := ignoreAbsent(os.Remove(name)); err != nil {
 			return err
 		}
 	}

@@ -514,9 +514,7 @@ func (w *repairing) open(dir string) error {
 // closeDirs gives folders the modes back that they had.
 func (w *repairing) closeDirs() (err error) {
 	for _, d := range slices.Backward(w.opened) {
-		if e := w.root.Chmod(d.name, d.mode); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = cmp.Or(err, e)
-		}
+		err = cmp.Or(err, ignoreAbsent(w.root.Chmod(d.name, d.mode)))
 	}
 	return err
 }
@@ -526,7 +524,7 @@ func (w *repairing) remove(name string) error {
 	if err := w.open(path.Dir(name)); err != nil {
 		return err
 	}
-	if err := w.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := ignoreAbsent(w.root.Remove(name)); err != nil {
 		return err
 	}
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {

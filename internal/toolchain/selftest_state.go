@@ -93,20 +93,16 @@ func (s *selfState) begin(key selfKey, resume bool) error {
 		}
 	}
 	// Written anew, so that a line that was cut short is not in the way.
-	f, err := os.Create(name + ".new")
-	if err != nil {
-		return err
-	}
-	s.file = f
-	s.write(key)
+	var lines bytes.Buffer
+	enc := json.NewEncoder(&lines)
+	err := enc.Encode(key)
 	for _, p := range s.before {
-		s.write(p)
+		err = errors.Join(err, enc.Encode(p))
 	}
-	// Windows renames no file that is open.
-	if err := errors.Join(s.written, f.Close()); err != nil {
-		return err
+	if err == nil {
+		err = writeBeside(name, lines.Bytes(), false)
 	}
-	if err := os.Rename(name+".new", name); err != nil {
+	if err != nil {
 		return err
 	}
 	s.file, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0o600)
@@ -141,11 +137,7 @@ func selfReadResults(data []byte, key selfKey) (map[string]SelfPackage, bool) {
 
 // write adds a line. An error is kept for the end: it harms only a run that is interrupted.
 func (s *selfState) write(v any) {
-	line, err := json.Marshal(v)
-	if err == nil {
-		_, err = s.file.Write(append(line, '\n'))
-	}
-	s.written = errors.Join(s.written, err)
+	s.written = errors.Join(s.written, json.NewEncoder(s.file).Encode(v))
 }
 
 // temp makes a folder for temporary files below dir. It has a short name: tests make sockets

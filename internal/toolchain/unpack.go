@@ -171,26 +171,41 @@ func (u *unpacking) zip(ctx context.Context, r io.ReaderAt, jobs []unpackJob) er
 	if err := u.mkdirs(jobs); err != nil {
 		return err
 	}
-	// The few large programs first, so that none is left to a single goroutine at the end.
-	slices.SortStableFunc(jobs, func(a, b unpackJob) int { return cmp.Compare(runsOf(b), runsOf(a)) })
+	return writeAll(ctx, u, jobs, func() func(context.Context, unpackJob) ([sha256.Size]byte, error) {
+		return (&unzipper{u: u, r: r}).extract
+	})
+}
 
+// A treeJob is a file to write.
+type treeJob interface {
+	file() (name string, size int64) // in the GOROOT; bytes
+}
+
+func (j unpackJob) file() (string, int64) { return j.name, int64(j.f.UncompressedSize64) }
+
+// writeAll writes the files of jobs side by side, and keeps their hashes. What worker makes writes one after the other.
+func writeAll[J treeJob](ctx context.Context, u *unpacking, jobs []J, worker func() func(context.Context, J) ([sha256.Size]byte, error)) error {
+	// The few large programs first, so that none is left to a single goroutine at the end.
+	slices.SortStableFunc(jobs, func(a, b J) int { return cmp.Compare(runsOf(b), runsOf(a)) })
 	sums := make([][sha256.Size]byte, len(jobs))
 	eg, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
 	for range min(u.parallel, max(len(jobs), 1)) {
 		eg.Go(func() error {
-			w := &unzipper{u: u, r: r}
+			write := worker()
 			for {
 				from, to := nextRun(&next, jobs)
 				if from == to {
 					return nil
 				}
 				for i, j := range jobs[from:to] {
-					sum, err := w.extract(ctx, j)
-					if err != nil {
+					if err := context.Cause(ctx); err != nil {
 						return err
 					}
-					sums[from+i] = sum
+					var err error
+					if sums[from+i], err = write(ctx, j); err != nil {
+						return err
+					}
 				}
 			}
 		})
@@ -199,14 +214,15 @@ func (u *unpacking) zip(ctx context.Context, r io.ReaderAt, jobs []unpackJob) er
 		return err
 	}
 	for i, j := range jobs {
-		u.sums[moduleName(j.name)] = sums[i]
+		name, _ := j.file()
+		u.sums[moduleName(name)] = sums[i]
 	}
 	return nil
 }
 
 // runsOf is 1 for files that are worth a goroutine of their own.
-func runsOf(j unpackJob) int {
-	if j.f.UncompressedSize64 > unpackPiece {
+func runsOf(j treeJob) int {
+	if _, size := j.file(); size > unpackPiece {
 		return 1
 	}
 	return 0
@@ -214,7 +230,7 @@ func runsOf(j unpackJob) int {
 
 // nextRun takes the jobs from…to-1, none if all are taken: a large one by itself, of the small ones enough that
 // goroutines seldom meet in one folder, few enough to share out evenly.
-func nextRun(next *atomic.Int64, jobs []unpackJob) (from, to int) {
+func nextRun[J treeJob](next *atomic.Int64, jobs []J) (from, to int) {
 	for {
 		at := next.Load()
 		from, to = int(at), min(int(at)+32, len(jobs))
@@ -250,9 +266,6 @@ type unzipper struct {
 
 // extract writes one file and returns its hash.
 func (w *unzipper) extract(ctx context.Context, j unpackJob) (sum [sha256.Size]byte, err error) {
-	if err := context.Cause(ctx); err != nil {
-		return sum, err
-	}
 	if w.out == nil {
 		w.in, w.out = make([]byte, unpackPiece), make([]byte, unpackPiece)
 	}

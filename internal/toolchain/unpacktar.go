@@ -18,10 +18,10 @@ const maxTarBytes = maxTreeBytes + 2048*maxTreeFiles
 // tarGz unpacks the archive of a release. The error matches goproxy.ErrMismatch if it is
 // not what a release can be. A tar has no directory, so this is one file after the other.
 func (u *unpacking) tarGz(ctx context.Context, r io.Reader) error {
-	src := &tarSource{r: r, cause: func() error { return context.Cause(ctx) }}
+	src := &faultReader{r: stopping(ctx, r)}
 	gz, err := gzip.NewReader(bufio.NewReaderSize(src, 256<<10))
 	if err != nil {
-		return src.fault("", err)
+		return tarFault(src, err)
 	}
 	capped := &tarCap{r: gz, left: maxTarBytes}
 	tr := tar.NewReader(capped)
@@ -32,7 +32,7 @@ func (u *unpacking) tarGz(ctx context.Context, r io.Reader) error {
 			break
 		}
 		if err != nil {
-			return src.fault("", err)
+			return tarFault(src, err)
 		}
 		if err := w.entry(ctx, hdr, tr); err != nil {
 			return err
@@ -41,7 +41,7 @@ func (u *unpacking) tarGz(ctx context.Context, r io.Reader) error {
 	// To the end: only there is the checksum of the whole.
 	capped.left = unpackPiece
 	if _, err := io.Copy(io.Discard, capped); err != nil {
-		return src.fault("", err)
+		return tarFault(src, err)
 	}
 	return nil
 }
@@ -49,7 +49,7 @@ func (u *unpacking) tarGz(ctx context.Context, r io.Reader) error {
 // A tarUnpacker writes the files of a tar.
 type tarUnpacker struct {
 	u    *unpacking
-	src  *tarSource
+	src  *faultReader
 	dirs treeDirs
 	buf  []byte
 }
@@ -102,44 +102,24 @@ func (w *tarUnpacker) entry(ctx context.Context, hdr *tar.Header, data io.Reader
 // tarData marks the faults of the archive in the content of a file.
 type tarData struct {
 	r   io.Reader
-	src *tarSource
+	src *faultReader
 }
 
 // Read implements io.Reader.
 func (d *tarData) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
 	if err != nil && err != io.EOF {
-		err = d.src.fault("", err)
+		err = tarFault(d.src, err)
 	}
 	return n, err
 }
 
-// A tarSource tells faults of what is read from faults of the archive.
-type tarSource struct {
-	r     io.Reader
-	cause func() error // of the end of the context
-	err   error
-}
-
-// Read implements io.Reader.
-func (s *tarSource) Read(p []byte) (int, error) {
-	if err := s.cause(); err != nil {
-		s.err = err
-		return 0, err
+// tarFault tells faults of what the archive is read from, src, from faults of the archive.
+func tarFault(src *faultReader, err error) error {
+	if src.err != nil {
+		return src.err
 	}
-	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
-	}
-	return n, err
-}
-
-// fault says whose fault err is.
-func (s *tarSource) fault(name string, err error) error {
-	if s.err != nil {
-		return s.err
-	}
-	return badArchive(name, err)
+	return badArchive("", err)
 }
 
 // tarCap fails where more than left bytes come.

@@ -33,13 +33,6 @@ func replaceDirLink(to, link string) error {
 	return nil
 }
 
-func ignoreAbsent(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 // retryBusy calls do until it works, for about two seconds: a virus scanner or an indexer holds on to what is new.
 func retryBusy(do func() error) error {
 	wait := 10 * time.Millisecond

@@ -512,12 +512,7 @@ func (v *Verifier) trouble(place string, err error) {
 	}
 }
 
-func (v *Verifier) log() *slog.Logger {
-	if v.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return v.Logger
-}
+func (v *Verifier) log() *slog.Logger { return orDiscard(v.Logger) }
 
 // errNoZip says that there is no place to compare with.
 var errNoZip = fmt.Errorf("%w: there is no place to compare with", goproxy.ErrUnavailable)

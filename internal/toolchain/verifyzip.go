@@ -157,24 +157,15 @@ func (v *Verifier) cachedZip(ctx context.Context, target Target) (openZip, error
 func localZip(ctx context.Context, target Target, o Offer) (openZip, error) {
 	name, err := pathOfURL(o.URL)
 	if err != nil {
-		return openZip{}, &PlaceError{Fault: FaultURL, Err: err}
+		return openZip{}, err
 	}
 	return fileZip(ctx, target, name)
 }
 
 func fileZip(ctx context.Context, target Target, name string) (openZip, error) {
-	f, err := os.Open(name)
+	f, info, err := openPlain(name)
 	if err != nil {
-		fault := FaultFile
-		if errors.Is(err, os.ErrNotExist) {
-			fault, err = FaultAbsent, goproxy.ErrNotExist
-		}
-		return openZip{local: true}, &PlaceError{Fault: fault, Err: err}
-	}
-	info, err := f.Stat()
-	if err != nil {
-		_ = f.Close() // it was only opened
-		return openZip{local: true}, &PlaceError{Fault: FaultFile, Err: err}
+		return openZip{local: true}, err
 	}
 	return diskZip(ctx, target, zipOnDisk{f, info.Size()}, f)
 }

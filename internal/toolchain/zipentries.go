@@ -249,7 +249,7 @@ func (d *zipDir) run(ctx context.Context, run []zipEntry, f func(string, io.Read
 	at := run[0].at
 	body := d.src.section(ctx, at, run[len(run)-1].end-at)
 	defer body.Close()
-	src := &zipSource{r: body}
+	src := &faultReader{r: body}
 	var unpack io.ReadCloser
 	for _, e := range run {
 		if _, err := io.CopyN(io.Discard, src, e.at-at); err != nil {
@@ -273,22 +273,6 @@ func (d *zipDir) run(ctx context.Context, run []zipEntry, f func(string, io.Read
 	}
 	return nil
 }
-
-// A zipSource remembers the fault of what it reads, which unpacking may hide.
-type zipSource struct {
-	r   io.Reader
-	err error
-}
-
-func (s *zipSource) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
-	}
-	return n, err
-}
-
-func (s *zipSource) reason(err error) error { return cmp.Or(s.err, err) }
 
 // open reads the header of e from r and returns its content. unpack is used again.
 func (e *zipEntry) open(r io.Reader, unpack *io.ReadCloser) (*zipContent, error) {
@@ -373,26 +357,7 @@ type zipOnDisk struct {
 func (z zipOnDisk) size() int64 { return z.length }
 
 func (z zipOnDisk) section(ctx context.Context, off, n int64) io.ReadCloser {
-	return io.NopCloser(&wholeReader{cause: func() error { return context.Cause(ctx) }, r: io.NewSectionReader(z.r, off, n), left: n})
-}
-
-// A wholeReader takes an early end for the fault it is, and stops with its context.
-type wholeReader struct {
-	cause func() error // why the asker left; nil if he did not
-	r     io.Reader
-	left  int64
-}
-
-func (w *wholeReader) Read(p []byte) (int, error) {
-	if err := w.cause(); err != nil {
-		return 0, err
-	}
-	n, err := w.r.Read(p)
-	w.left -= int64(n)
-	if err == io.EOF && w.left > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
+	return io.NopCloser(stopping(ctx, &exactly{io.NewSectionReader(z.r, off, n), n}))
 }
 
 // memZip is a zip in memory.

@@ -292,22 +292,3 @@ func (c *verCut) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-func FuzzParsePart(f *testing.F) {
-	f.Add("bytes 0-1/2")
-	f.Add("bytes 5-4/9")
-	f.Add("bytes */9")
-	f.Add("Bytes 1-9/*")
-	f.Fuzz(func(t *testing.T, value string) {
-		from, to, total, ok := parsePart(value)
-		if !ok {
-			return
-		}
-		if from < 0 || to <= from || total < to {
-			t.Fatalf("%q: %d-%d of %d", value, from, to, total)
-		}
-		if f2, t2, n2, ok := parsePart(fmt.Sprintf("bytes %d-%d/%d", from, to-1, total)); !ok || f2 != from || t2 != to || n2 != total {
-			t.Fatalf("%q does not come back", value)
-		}
-	})
-}

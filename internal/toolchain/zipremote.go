@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
+	"net/url"
 	"strings"
 	"time"
 
@@ -18,8 +18,8 @@ import (
 // the same file as the first: same length, same tag.
 type zipRemote struct {
 	client   *http.Client
-	url      string // of the file; may hold the user's credentials
-	agent    string // User-Agent; empty for the client's own
+	url      *url.URL // of the file; may hold the user's credentials
+	place    Place
 	length   int64
 	etag     string // as the first answer had it; empty for none
 	modified string
@@ -36,7 +36,11 @@ const (
 // openZipRemote finds out how long the file of o is and whether it is a zip of which parts
 // can be had. The error is a *PlaceError.
 func openZipRemote(ctx context.Context, client *http.Client, o Offer) (*zipRemote, error) {
-	z := &zipRemote{client: client, url: o.URL, agent: o.Place.UserAgent, length: -1, wait: zipBackoff}
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, faulty(FaultURL, "not a URL") // err would hold it
+	}
+	z := &zipRemote{client: client, url: u, place: o.Place, length: -1, wait: zipBackoff}
 	resp, err := z.get(ctx, 0, zipHead)
 	if err != nil {
 		return nil, err
@@ -50,7 +54,7 @@ func openZipRemote(ctx context.Context, client *http.Client, o Offer) (*zipRemot
 	case string(head[:]) == "PK\x03\x04":
 		return z, nil
 	case bytes.HasPrefix(bytes.TrimSpace(head[:]), []byte("<")):
-		return nil, faulty(FaultWebPage, "a web page instead of a zip")
+		return nil, errWebPage()
 	}
 	return nil, faulty(FaultNotArchive, "no zip")
 }
@@ -60,14 +64,8 @@ func (z *zipRemote) size() int64 { return z.length }
 // get asks for the bytes from…to-1, or those of them that there are while the length is
 // not known. The error is a *PlaceError, or the cause of ctx.
 func (z *zipRemote) get(ctx context.Context, from, to int64) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, z.url, nil)
-	if err != nil {
-		return nil, faulty(FaultURL, "%w", errors.New("not a URL")) // its text would hold the URL
-	}
+	req := z.place.request(ctx, http.MethodGet, z.url)
 	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to-1))
-	if z.agent != "" {
-		req.Header.Set("User-Agent", z.agent)
-	}
 	if strings.HasPrefix(z.etag, `"`) {
 		req.Header.Set("If-Range", z.etag)
 	}
@@ -89,8 +87,8 @@ func (z *zipRemote) get(ctx context.Context, from, to int64) (*http.Response, er
 func (z *zipRemote) check(resp *http.Response, from, to int64) error {
 	first := z.length < 0
 	switch {
-	case strings.HasPrefix(strings.ToLower(resp.Header.Get("Content-Type")), "text/html"):
-		return faulty(FaultWebPage, "a web page instead of a zip")
+	case isWebPage(resp.Header):
+		return errWebPage()
 	case resp.StatusCode == http.StatusOK && first:
 		return faulty(FaultNoRange, "it only sends whole files")
 	case resp.StatusCode == http.StatusOK:
@@ -98,40 +96,18 @@ func (z *zipRemote) check(resp *http.Response, from, to int64) error {
 	case resp.StatusCode != http.StatusPartialContent:
 		return statusFault(resp.StatusCode)
 	}
-	got, end, total, ok := parsePart(resp.Header.Get("Content-Range"))
+	got, ok := parseSpan(resp.Header.Get("Content-Range"))
 	switch {
-	case !ok || got != from || end > to || total < 0 || end < min(to, total) || resp.ContentLength >= 0 && resp.ContentLength != end-got:
+	case !ok || got.from != from || got.to > to || got.to < min(to, got.total) || got.total < 0 || resp.ContentLength >= 0 && resp.ContentLength != got.to-got.from:
 		return faulty(FaultRange, "another part than was asked for")
-	case first && total > goproxy.MaxZip:
-		return faulty(FaultTooLarge, "%d bytes", total)
+	case first && got.total > goproxy.MaxZip:
+		return faulty(FaultTooLarge, "%d bytes", got.total)
 	case first:
-		z.length, z.etag, z.modified = total, resp.Header.Get("Etag"), resp.Header.Get("Last-Modified")
-	case total != z.length || resp.Header.Get("Etag") != z.etag || z.etag == "" && resp.Header.Get("Last-Modified") != z.modified:
+		z.length, z.etag, z.modified = got.total, resp.Header.Get("Etag"), resp.Header.Get("Last-Modified")
+	case got.total != z.length || resp.Header.Get("Etag") != z.etag || z.etag == "" && resp.Header.Get("Last-Modified") != z.modified:
 		return faulty(FaultDiffers, "the file has changed while it was read")
 	}
 	return nil
-}
-
-// parsePart reads a Content-Range: the bytes from…to-1 of total.
-// Source: RFC 9110, section 14.4.
-func parsePart(value string) (from, to, total int64, ok bool) {
-	unit, rest, _ := strings.Cut(value, " ")
-	span, length, _ := strings.Cut(rest, "/")
-	first, last, ok := strings.Cut(span, "-")
-	var errs [3]error
-	from, errs[0] = parseDigits(first)
-	to, errs[1] = parseDigits(last)
-	total, errs[2] = parseDigits(length)
-	if !ok || !strings.EqualFold(unit, "bytes") || errors.Join(errs[:]...) != nil || from > to || to >= total {
-		return 0, 0, -1, false
-	}
-	return from, to + 1, total, true
-}
-
-// parseDigits is ParseInt without signs.
-func parseDigits(s string) (int64, error) {
-	n, err := strconv.ParseUint(s, 10, 63)
-	return int64(n), err
 }
 
 func (z *zipRemote) section(ctx context.Context, off, n int64) io.ReadCloser {
