@@ -32,6 +32,8 @@ var selfClues = []selfClue{
 	{selfCause{"no-services", true}, regexp.MustCompile(`(?i)unknown port|unknown network service|servname not supported|LookupPort`), func(h SelfHost) bool { return !h.Services }},
 	{selfCause{"no-ipv4", true}, regexp.MustCompile(`(?i)127\.0\.0\.1|ipv4|tcp4|udp4|cannot assign requested address|network is unreachable|\(\*(TCP|UDP|IP)Conn\)|\bnet\.(Dial|Listen|Test)`), func(h SelfHost) bool { return !h.IPv4 }},
 	{selfCause{"no-ipv6", true}, regexp.MustCompile(`(?i)\[?::1\]?|ipv6|tcp6|udp6|ip6|cannot assign requested address|address family not supported`), func(h SelfHost) bool { return !h.IPv6 }},
+	// Releases carry certificates for their tests, and those of older ones have expired.
+	{selfCause{"expired", true}, regexp.MustCompile(`x509: certificate has expired or is not yet valid|remote error: tls: (bad|expired) certificate`), nil},
 	{selfCause{"tzdata", true}, regexp.MustCompile(`unknown time zone`), nil},
 	{selfCause{"noexec", true}, regexp.MustCompile(`fork/exec [^\n]*: permission denied`), nil},
 	{selfCause{"not-permitted", true}, regexp.MustCompile(`(?i)operation not permitted|seccomp|\bEPERM\b`), nil},

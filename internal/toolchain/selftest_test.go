@@ -163,6 +163,8 @@ func TestSelfCauseOf(t *testing.T) {
 		{"open /sdk/go/test/fixedbugs: no such file or directory", all, selfCause{"left-out", true}},
 		{"open /sdk/golang/src: no such file or directory", all, selfCause{}},
 		{"fork/exec /tmp/x.test: permission denied", all, selfCause{"noexec", true}},
+		{"tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-23", all, selfCause{"expired", true}},
+		{"failed to handle connection: remote error: tls: bad certificate", all, selfCause{"expired", true}},
 		{"panic: test timed out after 20m0s", all, selfCause{"timeout", false}},
 	}
 	for _, tt := range tests {
