@@ -117,7 +117,7 @@ func valueWord(f *pflag.Flag) string {
 	switch f.Name {
 	case "cache", "sdk-dir", "goroot", "build-cache":
 		return "DIR"
-	case "config", "tls-cert", "tls-key", "file", "sdk-keyring", "chrome":
+	case "config", "tls-cert", "tls-key", "file", "sdk-keyring", "chrome", "bundle", "explain":
 		return "FILE"
 	case "listen":
 		return "HOST:PORT"
@@ -127,7 +127,7 @@ func valueWord(f *pflag.Flag) string {
 		return "LIST"
 	case "private":
 		return "PATTERNS"
-	case "timeout":
+	case "timeout", "every":
 		return "TIME"
 	case "module":
 		return "MODULE@VERSION"

@@ -28,7 +28,7 @@ func (a *app) rootCmd() *cobra.Command {
 	root.PersistentFlags().String("config", "", a.p.T("flag.config"))
 	root.PersistentFlags().BoolP("help", "h", false, a.p.T("flag.help"))
 	root.AddCommand(a.serveCmd(), a.execCmd(), a.fetchCmd(), a.onCmd(), a.offCmd(), a.statusCmd(), a.mirrorsCmd(), a.sdkCmd(), a.cacheCmd(), a.configCmd(), a.versionCmd(), a.completionCmd())
-	root.AddCommand(a.envCmd())
+	root.AddCommand(a.envCmd(), a.doctorCmd())
 	root.SetHelpCommand(a.helpCmd(root))
 	return root
 }

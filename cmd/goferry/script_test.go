@@ -62,6 +62,7 @@ func TestScript(t *testing.T) {
 			"archive":  cmdArchive,
 			"tree":     cmdTree,
 			"grows":    cmdGrows,
+			"contents": cmdContents,
 		},
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/goferry/goferry/internal/goproxy"
 )
 
@@ -64,6 +66,15 @@ func (e *ForkError) Unwrap() error { return goproxy.ErrMismatch }
 // errForged is what does not add up: a record or a tile that is not in the
 // signed tree, a wrong signature, a record of another module.
 var errForged = errors.New("answer is not authentic")
+
+// Forged reports whether err says that what came is not the database's word: it does not add up, or contradicts what
+// was signed before. Who cannot be asked at all forges nothing.
+func Forged(err error) bool {
+	var fork *ForkError
+	var signed *note.InvalidSignatureError
+	var stranger *note.UnverifiedNoteError // a tree head, by another key
+	return isForged(err) || errors.As(err, &fork) || errors.As(err, &signed) || errors.As(err, &stranger)
+}
 
 // isForged reports whether err is about the content of answers, so that another
 // remote may do better.

@@ -1,0 +1,5 @@
+package doctor
+
+import "golang.org/x/sys/windows"
+
+func connRefused() error { return windows.WSAECONNREFUSED }
