@@ -27,7 +27,7 @@ check:
 	@sh scripts/check.sh
 
 race: test-deps
-	$(GO) test -race -short ./...
+	$(GO) test -race -short -timeout 20m ./...
 
 fuzz:
 	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" sh scripts/fuzz.sh

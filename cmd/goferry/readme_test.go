@@ -144,6 +144,8 @@ func (r *reader) follow(t *testing.T, line string) {
 		r.serveLine(t, r.app, line)
 	case strings.HasPrefix(line, "goferry sdk "), strings.HasPrefix(line, "goferry env"), strings.HasPrefix(line, "eval "):
 		r.sdkLine(t, line)
+	case strings.HasPrefix(line, "goferry doctor"), strings.Contains(line, "| goferry doctor"):
+		r.doctorLine(t, line)
 	case strings.HasPrefix(line, "goferry mirrors"):
 		r.mirrorsLine(t, line)
 	case line == "goferry on", line == "goferry status", line == "goferry off":
@@ -187,6 +189,19 @@ func (r *reader) sdkLine(t *testing.T, line string) {
 	}
 	if !strings.Contains(out, want) {
 		t.Errorf("%s: no %q in\n%s", line, want, out)
+	}
+}
+
+// doctorLine runs a line about the doctor, who may find something on the machine of the test. What he writes first is looked for.
+func (r *reader) doctorLine(t *testing.T, line string) {
+	t.Helper()
+	want := map[string]string{
+		"goferry doctor --list": "network", "goferry doctor example.com/old": "example.com/old",
+		"goferry doctor --undo": "nothing", "goferry doctor --bundle report.zip": "report.zip",
+	}[line]
+	out, errs, code := finish(t, r.sh(r.app, line, "GOFERRY_OFFLINE=true")) // or he asks public resolvers
+	if code != 0 && code != 3 && !strings.Contains(line, "--undo") || !strings.Contains(out+errs, want) {
+		t.Errorf("%s: exit code %d, want %q\n%s%s", line, code, want, out, errs)
 	}
 }
 

@@ -74,7 +74,9 @@ func indexOf(list []found, f Finding) int {
 func spare(x *Exam, results []Result) {
 	idle := map[Role]bool{
 		Database: slices.ContainsFunc(results, func(r Result) bool { return r.Group == SumDB && r.State == Healthy }),
-		SDKHost:  slices.ContainsFunc(x.Targets, func(t Target) bool { return t.Role == SDKHost && t.URL != nil && answersWell(results, t.URL.Hostname()) }),
+		SDKHost: slices.ContainsFunc(x.Targets, func(t Target) bool {
+			return t.Role == SDKHost && t.URL != nil && answersWell(results, t.URL.Hostname())
+		}),
 	}
 	needed := func(host string) bool {
 		mine := targetsAt(x, host)

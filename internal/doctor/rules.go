@@ -40,6 +40,7 @@ func rules() []rule {
 		{cause: []string{codeGorootMixed, codeGorootNothing}, follow: []string{codeGoBroken, codeToolsMixed, codeSDKMixed, codeSDKAltered, codeSDKUnreadable}},
 		{cause: []string{codeSDKMixed}, follow: []string{codeGoBroken, codeToolsMixed, codeSDKAltered}},
 		{cause: []string{codeSDKAltered}, follow: []string{codeGoBroken, codeToolsMixed}},
+		{cause: []string{codeModNoPatch}, follow: []string{codeToolchainNowhere}},
 		{cause: []string{codeToolchainInvalid, codeToolchainLang}, follow: []string{codeGoTooOld, codeToolchainAbsent, codeToolchainOffline, codeToolchainNowhere}},
 		{cause: []string{codeTargetLeft}, follow: []string{codeCGOCross, codeCCTarget}},
 		// A full disk is felt everywhere.
