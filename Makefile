@@ -34,6 +34,7 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 60m ./cmd/goferry ./internal/store ./internal/server
+	$(GO) test -run '^$$' -bench 'Unpack|Verify|Network|Handshakes' -benchtime 5x -timeout 60m ./internal/toolchain ./internal/doctor
 
 bench-weak:
 	@GO="$(GO)" sh scripts/weak-tree.sh
