@@ -17,6 +17,8 @@ need dash dash
 need zsh zsh
 need fish fish
 need script bsdutils
+need chromium chromium
+need chromedriver chromium-driver
 if ! command -v nu >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
 	echo "test-deps: npm install --global nushell@0.108.0"
 	npm install --global --no-audit --no-fund nushell@0.108.0 >/dev/null 2>&1 || echo "test-deps: npm could not; its script is not run"
