@@ -1,10 +1,8 @@
 package modgraph
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -85,23 +83,4 @@ func list(g *Graph) string {
 		fmt.Fprintln(&b, strings.TrimSpace(m.Path+" "+m.Version))
 	}
 	return b.String()
-}
-
-// goList is what the go command says, without the arrows of replacements.
-func goList(t *testing.T, dir, proxy string) (string, error) {
-	t.Helper()
-	cache := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Path}}{{with .Version}} {{.}}{{end}}", "all")
-	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"), "GOPATH=" + cache, "GOENV=off", "GOTOOLCHAIN=local",
-		"GOFLAGS=-modcacherw", "GOMODCACHE=" + cache, "GOCACHE=" + cache, "GOPROXY=" + proxy, "GOSUMDB=off", "NO_PROXY=*"}
-	if _, err := os.Stat(filepath.Join(dir, "go.work")); err != nil {
-		cmd.Env = append(cmd.Env, "GOWORK=off", "GOFLAGS=-modcacherw -mod=mod")
-	}
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("go list: %w\n%s", err, errs.String())
-	}
-	return out.String(), nil
 }

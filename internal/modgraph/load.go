@@ -3,6 +3,7 @@ package modgraph
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,12 +22,14 @@ const (
 	unpruned  pruning = iota // all the way
 	pruned                   // not beyond a module that prunes
 	workspace                // as a main module of a workspace
+	named                    // not at all: it is required by what is pruned
 )
 
 // loader fills a graph.
 type loader struct {
 	src     goproxy.Source
 	rules   *rules
+	known   map[module.Version]*modFile // not to be read again
 	work    bool
 	places  chan struct{} // one for each go.mod on its way
 	readDir func(string) ([]byte, error)
@@ -50,20 +53,20 @@ type visit struct {
 // may have the same replacement.
 type node struct {
 	once sync.Once
-	sum  *summary // nil if it failed
+	sum  *modFile // nil if it failed
 }
 
 type file struct {
 	once sync.Once
-	mod  *modfile.File
+	mod  *modFile
 	err  error
 }
 
-func newLoader(src goproxy.Source, r *rules, o Options) *loader {
+func newLoader(src goproxy.Source, r *rules, o Options, known map[module.Version]*modFile) *loader {
 	l := &loader{
 		src: src, rules: r, work: o.Work != nil, readDir: o.ReadDir,
 		places: make(chan struct{}, cmp.Or(max(o.Parallel, 0), defaultParallel)),
-		g:      newGraph(r), seen: map[visit]bool{}, nodes: map[module.Version]*node{}, files: map[module.Version]*file{},
+		g:      newGraph(r, o), known: known, seen: map[visit]bool{}, nodes: map[module.Version]*node{}, files: map[module.Version]*file{},
 	}
 	if l.readDir == nil {
 		l.readDir = func(dir string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, "go.mod")) }
@@ -86,7 +89,7 @@ func (l *loader) load(ctx context.Context) error {
 // loadModule loads the graph of a single main module. Its requirements are the roots.
 func (l *loader) loadModule(ctx context.Context, main Main) {
 	m := module.Version{Path: main.Path()}
-	sum := l.rules.summary(main.File)
+	sum := l.rules.summary(digest(main.File))
 	l.g.versions[m] = sum.goVersion
 	l.g.require(m, sum.require)
 	how := unpruned
@@ -129,7 +132,7 @@ func (l *loader) loadWorkspace(ctx context.Context) {
 			return
 		}
 		for _, m := range next {
-			done[m], deep[m.Path] = true, true
+			done[m], deep[m.Path], l.g.deep[m] = true, true, true
 			l.visit(ctx, m, workspace)
 		}
 		l.wg.Wait()
@@ -167,7 +170,7 @@ func (l *loader) visit(ctx context.Context, m module.Version, how pruning) {
 }
 
 // add puts m with its requirements into the graph; nil if they cannot be loaded.
-func (l *loader) add(ctx context.Context, m module.Version) *summary {
+func (l *loader) add(ctx context.Context, m module.Version) *modFile {
 	sum, actual, err := l.summary(ctx, m)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,11 +183,11 @@ func (l *loader) add(ctx context.Context, m module.Version) *summary {
 	return sum
 }
 
-func (l *loader) summary(ctx context.Context, m module.Version) (*summary, module.Version, error) {
+func (l *loader) summary(ctx context.Context, m module.Version) (*modFile, module.Version, error) {
 	if m.Version == "" {
 		for _, main := range l.rules.mains {
 			if main.Path() == m.Path {
-				return l.rules.summary(main.File), m, nil
+				return l.rules.summary(digest(main.File)), m, nil
 			}
 		}
 	}
@@ -205,7 +208,7 @@ func (l *loader) summary(ctx context.Context, m module.Version) (*summary, modul
 }
 
 // file reads the go.mod of a module version or of a folder, once.
-func (l *loader) file(ctx context.Context, actual module.Version) (*modfile.File, error) {
+func (l *loader) file(ctx context.Context, actual module.Version) (*modFile, error) {
 	l.mu.Lock()
 	f := l.files[actual]
 	if f == nil {
@@ -213,11 +216,28 @@ func (l *loader) file(ctx context.Context, actual module.Version) (*modfile.File
 		l.files[actual] = f
 	}
 	l.mu.Unlock()
-	f.once.Do(func() { f.mod, f.err = l.read(ctx, actual) })
+	f.once.Do(func() {
+		if f.mod = l.known[actual]; f.mod == nil {
+			f.mod, f.err = l.read(ctx, actual)
+		}
+		l.keep(actual, f.mod, f.err)
+	})
 	return f.mod, f.err
 }
 
-func (l *loader) read(ctx context.Context, actual module.Version) (*modfile.File, error) {
+func (l *loader) keep(actual module.Version, mod *modFile, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.g.files[actual] = mod
+	}
+	// A file that does not parse has come through the source, too.
+	if actual.Version != "" && (err == nil || errors.Is(err, ErrBadMod)) {
+		l.g.loaded[actual] = true
+	}
+}
+
+func (l *loader) read(ctx context.Context, actual module.Version) (*modFile, error) {
 	select {
 	case l.places <- struct{}{}:
 		defer func() { <-l.places }()
@@ -229,19 +249,20 @@ func (l *loader) read(ctx context.Context, actual module.Version) (*modfile.File
 		if err != nil {
 			return nil, err
 		}
-		return modfile.ParseLax(filepath.Join(actual.Path, "go.mod"), data, nil)
+		f, err := modfile.ParseLax(filepath.Join(actual.Path, "go.mod"), data, nil)
+		if err != nil {
+			return nil, err
+		}
+		return digest(f), nil
 	}
 	req := goproxy.Request{Path: actual.Path, Version: actual.Version, Kind: goproxy.Mod}
 	data, err := goproxy.ReadFile(ctx, l.src, req)
 	if err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	l.g.loaded[actual] = true
-	l.mu.Unlock()
 	f, err := modfile.ParseLax(req.String(), data, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadMod, err)
 	}
-	return f, nil
+	return digest(f), nil
 }

@@ -6,6 +6,9 @@
 // Unlike the go command it does not give up when a go.mod is missing: the rest is loaded, and
 // the failure is kept with the module.
 //
+// A graph says who asks for a module (Requirers, Why), and what the build would be if others
+// were required (WhatIf) or one was not (Cut).
+//
 // It never runs go, looks at no package, and writes nothing.
 package modgraph
 
@@ -14,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -73,7 +77,12 @@ func Load(ctx context.Context, src goproxy.Source, mains []Main, o Options) (*Gr
 	if err != nil {
 		return nil, err
 	}
-	l := newLoader(src, rules, o)
+	return loadWith(ctx, src, rules, o, nil)
+}
+
+// loadWith loads a graph, and reads nothing again that is known already.
+func loadWith(ctx context.Context, src goproxy.Source, r *rules, o Options, known map[module.Version]*modFile) (*Graph, error) {
+	l := newLoader(src, r, o, known)
 	if err := l.load(ctx); err != nil {
 		return nil, err
 	}
@@ -89,17 +98,27 @@ type Graph struct {
 	selected map[string]string
 	versions map[module.Version]string // go versions
 	loaded   map[module.Version]bool   // actual
+	deep     map[module.Version]bool   // loaded as if they were main modules of the workspace
 	failures map[module.Version]Failure
+
+	options Options
+	files   map[module.Version]*modFile // what was read, by actual
+
+	indexOnce sync.Once
+	index     *index
 }
 
-func newGraph(r *rules) *Graph {
+func newGraph(r *rules, o Options) *Graph {
 	g := &Graph{
+		options:  o,
 		rules:    r,
 		required: map[module.Version][]module.Version{},
 		selected: map[string]string{},
 		versions: map[module.Version]string{},
 		loaded:   map[module.Version]bool{},
+		deep:     map[module.Version]bool{},
 		failures: map[module.Version]Failure{},
+		files:    map[module.Version]*modFile{},
 	}
 	for _, m := range r.mains {
 		v := module.Version{Path: m.Path()}
@@ -199,15 +218,7 @@ func (g *Graph) Failures() []Failure {
 	for _, f := range g.failures {
 		list = append(list, f)
 	}
-	slices.SortFunc(list, func(a, b Failure) int {
-		if a.Module.Path != b.Module.Path {
-			if a.Module.Path < b.Module.Path {
-				return -1
-			}
-			return 1
-		}
-		return compare(a.Module.Version, b.Module.Version)
-	})
+	slices.SortFunc(list, func(a, b Failure) int { return compareModules(a.Module, b.Module) })
 	return list
 }
 

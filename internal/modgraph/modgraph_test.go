@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -135,86 +134,17 @@ func TestGoCommand(t *testing.T) {
 	}
 }
 
-// sameAsGo compares what Load and the go command say of the project in dir, and that each
-// go.mod was asked for once.
+// sameAsGo compares what Load and the go command say of the project in dir.
 func sameAsGo(t *testing.T, s *goproxytest.Server, dir string) {
 	t.Helper()
-	var want string
-	for range 2 { // the first one mends what is inconsistent in go.mod
-		var err error
-		if want, err = goList(t, dir, s.URL); err != nil {
-			t.Fatal(err)
-		}
-	}
-	mains, o := mainsOf(t, dir)
-	s.Reset()
-	g, err := Load(t.Context(), client(t, s), mains, o)
+	j := &judge{dir: dir, proxy: s.URL, cache: t.TempDir()}
+	_, want, err := j.settle()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := g.Failures(); len(f) > 0 {
-		t.Errorf("failures: %v", f)
+	if g := j.same(t, s, want); len(g.Loaded()) == 0 {
+		t.Error("nothing was loaded")
 	}
-	if diff := cmp.Diff(want, list(g)); diff != "" {
-		t.Errorf("build list (-go +modgraph):\n%s", diff)
-	}
-	if n := len(g.Loaded()); n == 0 || n != len(s.Requests()) {
-		t.Errorf("%d go.mod files loaded by %d requests: %q", n, len(s.Requests()), s.Requests())
-	}
-}
-
-// TestRandom compares graphs that nobody thought of.
-func TestRandom(t *testing.T) {
-	for seed := range uint64(12) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			s := goproxytest.New(t)
-			sameAsGo(t, s, project(t, s, randomProject(rand.New(rand.NewPCG(seed, 1)))))
-		})
-	}
-}
-
-// randomProject makes thirty modules of three versions, some of which prune, and a project
-// that uses some of them; every third one is a workspace.
-func randomProject(rnd *rand.Rand) string {
-	const modules, versions = 30, 3
-	var b strings.Builder
-	body := func(path string, above, reqs int) {
-		fmt.Fprintf(&b, "module %s\n", path)
-		if v := []string{"", "1.16", "1.17", "1.20", "1.20"}[rnd.IntN(5)]; v != "" {
-			fmt.Fprintf(&b, "go %s\n", v)
-		}
-		seen := map[int]bool{}
-		for range reqs {
-			if m := above + rnd.IntN(modules); m < modules && !seen[m] {
-				seen[m] = true
-				fmt.Fprintf(&b, "require example.com/m%d v1.%d.0\n", m, rnd.IntN(versions))
-			}
-		}
-	}
-	for m := range modules {
-		for v := range versions {
-			fmt.Fprintf(&b, "-- mod/example.com/m%d@v1.%d.0 --\n", m, v)
-			body(fmt.Sprintf("example.com/m%d", m), max(m-3, 0), 3) // cycles are allowed
-		}
-	}
-	twists := func() {
-		fmt.Fprintf(&b, "exclude example.com/m%d v1.0.0\n", rnd.IntN(modules))
-		m := rnd.IntN(modules)
-		fmt.Fprintf(&b, "replace example.com/m%d => example.com/m%d v1.2.0\n", m, rnd.IntN(modules))
-	}
-	if rnd.IntN(3) > 0 {
-		b.WriteString("-- go.mod --\n")
-		body("example.com/main", 0, 6)
-		twists()
-		return b.String()
-	}
-	b.WriteString("-- go.work --\ngo 1.21\nuse (\n./x\n./y\n)\n-- x/go.mod --\n")
-	body("example.com/x", 0, 4)
-	twists()
-	b.WriteString("-- y/go.mod --\n")
-	body("example.com/y", 0, 4)
-	return b.String()
 }
 
 func load(t *testing.T, src goproxy.Source, gomod string) *Graph {

@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-
-	"go/version"
+	"slices"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -18,6 +17,7 @@ type rules struct {
 	work    map[module.Version]target   // replacements of go.work; they win
 	replace []map[module.Version]target // of each main module
 	exclude map[module.Version]bool
+	cut     string // a module path that counts nowhere, if any
 }
 
 // A target is what stands for a replaced module.
@@ -114,15 +114,16 @@ func (r *rules) actual(m module.Version) (module.Version, error) {
 	return t.to, nil
 }
 
-// A summary is what a go.mod says that the graph is made of.
-type summary struct {
+// A modFile is what a go.mod says that the graph is made of.
+type modFile struct {
 	path      string // of the module line
 	goVersion string
 	require   []module.Version
 }
 
-func (r *rules) summary(f *modfile.File) *summary {
-	s := &summary{}
+// digest keeps of a go.mod what counts here; the whole file is much larger.
+func digest(f *modfile.File) *modFile {
+	s := &modFile{require: make([]module.Version, 0, len(f.Require))}
 	if f.Module != nil {
 		s.path = f.Module.Mod.Path
 	}
@@ -130,16 +131,25 @@ func (r *rules) summary(f *modfile.File) *summary {
 		s.goVersion = f.Go.Version
 	}
 	for _, req := range f.Require {
-		if !r.exclude[req.Mod] {
-			s.require = append(s.require, req.Mod)
-		}
+		s.require = append(s.require, req.Mod)
 	}
 	return s
+}
+
+// summary is f without the requirements that do not count in this build.
+func (r *rules) summary(f *modFile) *modFile {
+	skip := func(m module.Version) bool { return r.exclude[m] || r.cut != "" && m.Path == r.cut }
+	if !slices.ContainsFunc(f.require, skip) {
+		return f
+	}
+	s := *f
+	s.require = slices.DeleteFunc(slices.Clone(f.require), skip)
+	return &s
 }
 
 // prunes reports whether the go.mod lists everything that is needed to build its packages, so
 // that what its requirements require can be left out where it is itself a requirement.
 // A go.mod without a go line counts as one of Go 1.16.
-func (s *summary) prunes() bool {
-	return s.goVersion != "" && version.Compare("go"+s.goVersion, "go1.17") >= 0
+func (s *modFile) prunes() bool {
+	return compareGo(s.goVersion, pruningGo) >= 0
 }
