@@ -17,6 +17,9 @@ need dash dash
 need zsh zsh
 need fish fish
 need script bsdutils
+need minisign minisign
+need unzip unzip
+need python3 python3
 need chromium chromium
 need chromedriver chromium-driver
 if ! command -v nu >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
