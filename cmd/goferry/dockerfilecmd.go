@@ -235,13 +235,19 @@ func (a *app) writeDocker(job *dockerJob, p image.Project, o image.DockerOptions
 // imageFault says what is wrong with a project.
 func (a *app) imageFault(dir string, err error) error {
 	var ge *image.GoError
+	var cgo *image.CGOError
+	var be *image.BaseError
 	switch {
+	case errors.As(err, &cgo):
+		return &fault{code: "image.error.cgo", args: []any{"Packages", strings.Join(cgo.Packages, ", ")}, hint: "image.hint.cgo", exit: 1, err: err}
+	case errors.As(err, &be):
+		return &fault{code: "image.error.base", args: []any{"File", be.File, "Err", plain(be.Err)}, hint: "image.hint.base", exit: 2, err: err}
 	case errors.Is(err, image.ErrNoModule):
 		return &fault{code: "fetch.error.no-project", args: []any{"Dir", dir}, hint: "vendor.hint.no-project", exit: 2, err: err}
 	case errors.Is(err, image.ErrNoMain):
 		return &fault{code: "dockerfile.error.no-main", args: []any{"Dir", dir}, hint: "dockerfile.hint.no-main", exit: 2, err: err}
 	case errors.Is(err, image.ErrOption):
-		return &fault{code: "dockerfile.error.option", args: []any{"Err", errLine(err)}, hint: "dockerfile.hint.option", exit: 2, err: err}
+		return &fault{code: "image.error.option", args: []any{"Err", errLine(err)}, hint: "image.hint.option", exit: 2, err: err}
 	case errors.As(err, &ge):
 		return &fault{code: "dockerfile.error.go", args: []any{"Err", errLine(ge)}, hint: "dockerfile.hint.go", exit: 1, err: err}
 	}

@@ -29,7 +29,7 @@ func (a *app) rootCmd() *cobra.Command {
 	root.PersistentFlags().BoolP("help", "h", false, a.p.T("flag.help"))
 	root.AddCommand(a.serveCmd(), a.execCmd(), a.fetchCmd(), a.onCmd(), a.offCmd(), a.statusCmd(), a.mirrorsCmd(), a.sdkCmd(), a.cacheCmd(), a.configCmd(), a.versionCmd(), a.completionCmd())
 	root.AddCommand(a.envCmd(), a.doctorCmd())
-	root.AddCommand(a.vendorCmd(), a.dockerfileCmd())
+	root.AddCommand(a.vendorCmd(), a.dockerfileCmd(), a.imageCmd())
 	root.SetHelpCommand(a.helpCmd(root))
 	return root
 }
