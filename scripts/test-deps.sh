@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Go: git, Mercurial, a C compiler (for the
-# race detector) and the shells that goferry env writes for. Where that takes
-# rights it does not have, it says the line. Nushell is in npm and not in Debian:
+# race detector), the shells that goferry env writes for, and for root on Linux
+# what makes network namespaces. Where that takes rights it does not have, it says the line. Nushell is in npm and not in Debian:
 # where there is no npm, its script is left out.
 set -eu
 
@@ -22,6 +22,11 @@ need unzip unzip
 need python3 python3
 need chromium chromium
 need chromedriver chromium-driver
+if [ "$(uname)" = Linux ] && [ "$(id -u)" = 0 ]; then
+	need ip iproute2
+	need unshare util-linux
+	need nsenter util-linux
+fi
 if ! command -v nu >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
 	echo "test-deps: npm install --global nushell@0.108.0"
 	npm install --global --no-audit --no-fund nushell@0.108.0 >/dev/null 2>&1 || echo "test-deps: npm could not; its script is not run"

@@ -25,31 +25,14 @@ import (
 )
 
 func (a *app) cacheCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "cache COMMAND",
-		Short:   a.p.T("cache.short"),
-		Long:    a.p.T("cache.long"),
-		Example: a.example("cache.example"),
-		Args:    a.noCommand,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.cacheLs(), a.cacheStat(), a.cacheVerify(), a.cacheGC(), a.cacheRm(), a.cacheImport())
-	return cmd
+	return a.group("cache COMMAND", "cache", a.cacheLs(), a.cacheStat(), a.cacheVerify(), a.cacheGC(), a.cacheRm(), a.cacheImport())
 }
 
 // cacheSub makes a command that works on the store.
 func (a *app) cacheSub(use, name string, args cobra.PositionalArgs, run func(ctx context.Context, cmd *cobra.Command, cfg *config.Config, args []string) error) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: use, Short: a.p.T("cache." + name + ".short"), Long: a.p.T("cache." + name + ".long"), Example: a.example("cache." + name + ".example"),
-		Args: args,
-		RunE: func(cmd *cobra.Command, got []string) error {
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			return run(cmd.Context(), cmd, cfg, got)
-		},
-	}
+	cmd := a.command(use, "cache."+name, args, a.loaded(func(cmd *cobra.Command, cfg *config.Config, got []string) error {
+		return run(cmd.Context(), cmd, cfg, got)
+	}))
 	a.settingFlags(cmd.Flags(), false)
 	a.jsonFlag(cmd)
 	return cmd

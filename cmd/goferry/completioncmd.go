@@ -8,32 +8,27 @@ import (
 
 func (a *app) completionCmd() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
-	return &cobra.Command{
-		Use:       "completion SHELL",
-		Short:     a.p.T("completion.short"),
-		Long:      a.p.T("completion.long"),
-		Example:   a.example("completion.example"),
-		ValidArgs: shells,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := a.oneArg(cmd, args); err != nil {
-				return err
-			}
-			if !slices.Contains(shells, args[0]) {
-				return misuse(cmd, "", "error.unknown-shell", "Name", args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			root := cmd.Root()
-			switch args[0] {
-			case "bash":
-				return root.GenBashCompletionV2(a.stdout, true)
-			case "zsh":
-				return root.GenZshCompletion(a.stdout)
-			case "fish":
-				return root.GenFishCompletion(a.stdout, true)
-			}
-			return root.GenPowerShellCompletionWithDesc(a.stdout)
-		},
+	one := func(cmd *cobra.Command, args []string) error {
+		if err := a.oneArg(cmd, args); err != nil {
+			return err
+		}
+		if !slices.Contains(shells, args[0]) {
+			return misuse(cmd, "", "error.unknown-shell", "Name", args[0])
+		}
+		return nil
 	}
+	cmd := a.command("completion SHELL", "completion", one, func(cmd *cobra.Command, args []string) error {
+		root := cmd.Root()
+		switch args[0] {
+		case "bash":
+			return root.GenBashCompletionV2(a.stdout, true)
+		case "zsh":
+			return root.GenZshCompletion(a.stdout)
+		case "fish":
+			return root.GenFishCompletion(a.stdout, true)
+		}
+		return root.GenPowerShellCompletionWithDesc(a.stdout)
+	})
+	cmd.ValidArgs = shells
+	return cmd
 }

@@ -11,27 +11,20 @@ import (
 
 func (a *app) configCmd() *cobra.Command {
 	var verbose, template bool
-	cmd := &cobra.Command{
-		Use:     "config",
-		Short:   a.p.T("config.short"),
-		Long:    a.p.T("config.long"),
-		Example: a.example("config.example"),
-		Args:    a.noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if template {
-				data, err := config.Template(func(code string) string { return a.p.T(code) })
-				if err == nil {
-					_, err = a.stdout.Write(data)
-				}
-				return err
+	cmd := a.command("config", "config", a.noArgs, func(cmd *cobra.Command, _ []string) error {
+		if template {
+			data, err := config.Template(func(code string) string { return a.p.T(code) })
+			if err == nil {
+				_, err = a.stdout.Write(data)
 			}
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			return a.showConfig(cmd, cfg, verbose)
-		},
-	}
+			return err
+		}
+		cfg, err := a.load(cmd)
+		if err != nil {
+			return err
+		}
+		return a.showConfig(cmd, cfg, verbose)
+	})
 	a.settingFlags(cmd.Flags(), true)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, a.p.T("flag.config-verbose"))
 	cmd.Flags().BoolVar(&template, "template", false, a.p.T("flag.config-template"))

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/goferry/goferry/internal/doctor"
+	"github.com/goferry/goferry/internal/goproxytest"
 	"github.com/goferry/goferry/internal/text"
 )
 
@@ -227,6 +228,61 @@ func TestDoctorSchema(t *testing.T) {
 	}
 }
 
+// TestDoctorWalkSchema holds walks of all ends to the schema, and the schema to be able to tell them from reports.
+func TestDoctorWalkSchema(t *testing.T) {
+	var schema map[string]any
+	if err := json.Unmarshal(doctor.Schema(), &schema); err != nil {
+		t.Fatal(err)
+	}
+	up := goproxytest.New(t)
+	up.AddModule("example.com/hello", "v1.1.0", map[string]string{"a.go": "package a\n"})
+	dir := t.TempDir()
+	seen := map[doctor.WalkState]bool{}
+	for _, tt := range []struct{ goproxy, module, query, noproxy string }{
+		{up.Proxy(), "example.com/hello", "v1.1.0", ""},
+		{up.Proxy(), "example.com/hello/pkg", "latest", ""},
+		{up.Proxy(), "example.com/no/such", "v1.0.0", ""},
+		{up.Proxy("503") + "|" + up.Proxy(), "example.com/hello", "", ""},
+		{up.Proxy("503") + "," + up.Proxy() + ",off", "example.com/hello", "v1.1.0", ""},
+		{up.Proxy("wrongsum"), "example.com/hello", "v1.1.0", ""},
+		{up.Proxy("hang") + "|" + up.Proxy(), "example.com/hello", "v1.1.0", ""},
+		{"http://user:s3cret99@127.0.0.1:1", "example.com/hello", "v1.1.0", ""},
+		{"file://" + filepath.ToSlash(dir) + "," + up.Proxy(), "example.com/hello", "v1.1.0", ""},
+		{"off", "example.com/hello", "v1.1.0", ""},
+		{"direct", "github.com/goferry/goferry", "v1.1.0", ""},
+		{up.Proxy(), "github.com/goferry/goferry", "v1.1.0", "github.com"},
+	} {
+		x := &doctor.Exam{Env: map[string]string{}, SumDB: up.GOSUMDB(), GoEnv: doctor.GoEnv{Values: map[string]string{"GOPROXY": tt.goproxy, "GONOPROXY": tt.noproxy}},
+			Net: doctor.Net{AnswerWait: 200 * time.Millisecond}}
+		w := x.Walk(t.Context(), tt.module, tt.query)
+		seen[w.State] = true
+		data, err := json.Marshal(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, problem := range schemaFaults(schema, schema, decoded(t, data), "walk") {
+			t.Errorf("%s of %s: %s", tt.module, tt.goproxy, problem)
+		}
+		if strings.Contains(string(data), "s3cret99") {
+			t.Errorf("a password is shown: %s", data)
+		}
+		for from, to := range map[string]string{`"state":"`: `"state":"is `, `"asked":`: `"aksed":`, `"what":"`: `"what":"no `, `"bytes":`: `"bytes":-`, `"stops":`: `"steps":`} {
+			bad := strings.Replace(string(data), from, to, 1)
+			if bad != string(data) && len(schemaFaults(schema, schema, decoded(t, []byte(bad)), "walk")) == 0 && !strings.Contains(bad, `"bytes":-0`) {
+				t.Errorf("the schema takes %s", to)
+			}
+		}
+	}
+	for _, s := range doctor.WalkStates() {
+		if !seen[s] {
+			t.Errorf("no walk ended %s", s)
+		}
+		if !slices.Contains(schema["$defs"].(map[string]any)["walkstate"].(map[string]any)["enum"].([]any), any(string(s))) {
+			t.Errorf("the schema does not know %s", s)
+		}
+	}
+}
+
 func decoded(t *testing.T, data []byte) any {
 	t.Helper()
 	var v any
@@ -245,6 +301,19 @@ func schemaFaults(root, s map[string]any, v any, at string) (list []string) {
 		case "$ref":
 			def := root["$defs"].(map[string]any)[strings.TrimPrefix(want.(string), "#/$defs/")]
 			list = append(list, schemaFaults(root, def.(map[string]any), v, at)...)
+		case "oneOf":
+			var fits int
+			var why []string
+			for _, one := range want.([]any) {
+				faults := schemaFaults(root, one.(map[string]any), v, at)
+				if len(faults) == 0 {
+					fits++
+				}
+				why = append(why, faults...)
+			}
+			if fits != 1 {
+				bad("it fits %d of the kinds: %q", fits, why)
+			}
 		case "const":
 			if v != want {
 				bad("%v is not %v", v, want)
@@ -429,15 +498,13 @@ func TestRestoreFile(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			var out, cmdOut bytes.Buffer
-			a := &app{world: world{stdout: &out, stderr: &cmdOut}, p: text.New(text.English)}
-			r := &doctorRun{app: a, cmd: a.doctorCmd()}
-			got := r.restoreFile(doctorFileWas{File: file, Mode: 0o640, Content: tt.was, After: tt.after, Wrote: tt.wrote}, "record")
+			r := &doctorRun{app: &app{p: text.New(text.English)}}
+			got, line := r.restoreFile(doctorFileWas{File: file, Mode: 0o640, Content: tt.was, After: tt.after, Wrote: tt.wrote}, "record")
 			data, err := os.ReadFile(file)
 			if got != tt.undone || string(data) != tt.want || (tt.was == nil && got) != os.IsNotExist(err) && tt.now != "" {
-				t.Errorf("%t, %q, %v\n%s", got, data, err, out.String())
+				t.Errorf("%t, %q, %v\n%s", got, data, err, line)
 			}
-			if out.Len() == 0 {
+			if line == "" {
 				t.Error("nothing is said")
 			}
 		})

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -60,7 +62,7 @@ func (r *doctorRun) bundleFiles(rep doctor.Report) ([]bundleFile, error) {
 	files := []bundleFile{{"report.json", string(data) + "\n"}}
 	for _, lang := range []string{text.English, text.Chinese} {
 		page := r.page(rep)
-		page.p, page.colour, page.verbose = text.New(lang), false, true
+		page.p, page.colour, page.verbose, page.columns = text.New(lang), false, true, 0
 		files = append(files, bundleFile{"report." + lang + ".txt", page.String()})
 	}
 	var env strings.Builder
@@ -88,7 +90,7 @@ func written(m map[string]string) string {
 // pack masks what is secret, searches once more for secrets, and makes the zip. The names of the home folder's owner do
 // not leave, either.
 func (r *doctorRun) pack(files []bundleFile) ([]byte, error) {
-	secrets := doctor.SecretsOf(r.exam, r.netrcSecrets()...)
+	secrets := doctor.SecretsOf(r.exam)
 	var buf bytes.Buffer
 	w := zip.NewWriter(&buf)
 	for _, f := range files {
@@ -127,8 +129,8 @@ func (r *doctorRun) homeless(s string) string {
 	return strings.ReplaceAll(s, home, "~")
 }
 
-// netrcSecrets are the passwords that stand in netrc files.
-func (r *doctorRun) netrcSecrets() []string {
+// fileSecrets are the passwords that stand in netrc files, and in those of git's helper "store". Source: git-credential-store(1).
+func (r *doctorRun) fileSecrets(home string) []string {
 	var found []string
 	for _, name := range r.netrcFiles() {
 		data, err := os.ReadFile(name)
@@ -139,6 +141,22 @@ func (r *doctorRun) netrcSecrets() []string {
 		for i, w := range words {
 			if w == "password" && i+1 < len(words) {
 				found = append(found, words[i+1])
+			}
+		}
+	}
+	if home == "" {
+		return found
+	}
+	for _, name := range []string{".git-credentials", ".config/git/credentials"} {
+		data, err := os.ReadFile(filepath.Join(home, filepath.FromSlash(name)))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(data)) {
+			if u, err := url.Parse(strings.TrimSpace(line)); err == nil {
+				if password, ok := u.User.Password(); ok {
+					found = append(found, password)
+				}
 			}
 		}
 	}

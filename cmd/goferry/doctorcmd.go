@@ -15,7 +15,7 @@ import (
 
 // doctorFlags are those of goferry doctor.
 type doctorFlags struct {
-	list, schema, watch, fix, yes, undo, verbose bool
+	list, schema, watch, fix, yes, undo, verbose, trace bool
 
 	bundle, explain string
 	every           time.Duration
@@ -28,7 +28,9 @@ type doctorRun struct {
 	cfg   *config.Config
 	flags doctorFlags
 	exam  *doctor.Exam
-	setup error // why goferry's own settings do not count; nil if they do
+	setup error     // why goferry's own settings do not count; nil if they do
+	begun time.Time // when it was begun to find out what there is to look at; zero where that is known
+	trace *doctorTrace
 	log   *doctorLog
 }
 
@@ -65,6 +67,7 @@ func (a *app) doctorCmd() *cobra.Command {
 	fs.BoolVar(&f.undo, "undo", false, a.p.T("doctor.flag-undo"))
 	fs.BoolVar(&f.watch, "watch", false, a.p.T("doctor.flag-watch"))
 	fs.DurationVar(&f.every, "every", 5*time.Second, a.p.T("doctor.flag-every"))
+	fs.BoolVar(&f.trace, "trace", false, a.p.T("doctor.flag-trace"))
 	fs.StringVar(&f.bundle, "bundle", "", a.p.T("doctor.flag-bundle"))
 	fs.StringVar(&f.explain, "explain", "", a.p.T("doctor.flag-explain"))
 	return cmd
@@ -101,6 +104,7 @@ func (r *doctorRun) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	defer func() { r.trace.end() }()
 	if err := r.prepare(); err != nil {
 		return err
 	}
@@ -143,6 +147,8 @@ func (r *doctorRun) refuse(args []string) error {
 		return misuse(r.cmd, "", "doctor.error.mixed", "Name", max(alone[0], alone[1]), "Other", min(alone[0], alone[1]))
 	case f.yes && !f.fix:
 		return misuse(r.cmd, "--fix --yes", "doctor.error.mixed", "Name", "--yes", "Other", "nothing")
+	case f.trace && (f.list || f.schema || f.undo):
+		return misuse(r.cmd, "", "doctor.error.mixed", "Name", "--trace", "Other", alone[0])
 	case len(args) == 1 && doctorModule(args[0]) && len(alone) > 0:
 		return misuse(r.cmd, "", "doctor.error.mixed", "Name", args[0], "Other", alone[0])
 	case len(args) > 0 && (f.list || f.schema || f.undo || f.explain != ""):
@@ -209,7 +215,7 @@ func (r *doctorRun) printChecks() error {
 // examine looks, and says on a terminal what it is still looking at.
 func (r *doctorRun) examine(checks []doctor.Check) (doctor.Report, error) {
 	show := r.beginDoctor()
-	rep := doctor.Examine(r.ctx(), r.exam, checks, doctor.Options{Begun: show.begun, Done: show.ended})
+	rep := doctor.Examine(r.ctx(), r.exam, checks, doctor.Options{Wait: r.left(), Begun: show.begun, Done: show.ended})
 	show.end()
 	return rep, context.Cause(r.ctx())
 }

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -32,11 +33,42 @@ import (
 	"github.com/goferry/goferry/internal/transport"
 )
 
-// doctorAskGo bounds what each question to the go command about its settings may take.
-const doctorAskGo = 5 * time.Second
+// doctorAskGo bounds what each question to the go command about its settings may take, doctorAskLess what one may that it can answer
+// at once.
+const (
+	doctorAskGo   = 5 * time.Second
+	doctorAskLess = 2 * time.Second
+)
+
+// doctorAskFerry bounds the question whether a goferry answers at an address of this machine.
+const doctorAskFerry = time.Second
+
+// Where it takes long to find out what there is to look at, the checks have less time, so that the whole is over after doctorWhole.
+const (
+	doctorWhole = 14 * time.Second
+	doctorGrace = time.Second     // of doctor.Examine
+	doctorLeast = 3 * time.Second // for the checks
+)
+
+// left is how long each check may look; 0 for as long as is usual.
+func (r *doctorRun) left() time.Duration {
+	if r.begun.IsZero() {
+		return 0
+	}
+	left := max(doctorWhole-doctorGrace-time.Since(r.begun), doctorLeast)
+	r.begun = time.Time{} // whoever looks again has nothing to find out before
+	if left >= doctorUsual {
+		return 0
+	}
+	return left
+}
+
+// doctorUsual is what doctor.Options gives to a check.
+const doctorUsual = 12 * time.Second
 
 // prepare makes the Exam of this machine as it is now.
 func (r *doctorRun) prepare() error {
+	r.begun = time.Now()
 	goEnv := r.doctorGoEnv()
 	if err := r.ctx().Err(); err != nil {
 		return context.Cause(r.ctx())
@@ -49,10 +81,15 @@ func (r *doctorRun) prepare() error {
 		dir = "" // gone, perhaps; then it lies in no module
 	}
 	home, _ := os.UserHomeDir()
-	x := &doctor.Exam{
-		OS: runtime.GOOS, Arch: runtime.GOARCH, Home: home, Dir: dir, Env: environment(r.runner.Environ()), GoEnv: goEnv, Runner: r.runner,
-		SumDB: strings.TrimSpace(goEnv.Values["GOSUMDB"]), OSRelease: osRelease(),
+	account := ""
+	if u, err := user.Current(); err == nil {
+		account = u.HomeDir
 	}
+	x := &doctor.Exam{
+		OS: runtime.GOOS, Arch: runtime.GOARCH, Home: home, Account: account, Dir: dir, Env: environment(r.runner.Environ()), GoEnv: goEnv, Runner: r.runner,
+		SumDB: strings.TrimSpace(goEnv.Values["GOSUMDB"]), OSRelease: osRelease(), Hosts: r.hostsFile(),
+	}
+	x.Secrets = r.fileSecrets(home)
 	for _, m := range mirrors.Known() {
 		x.Mirrors = append(x.Mirrors, m.URL)
 	}
@@ -61,6 +98,7 @@ func (r *doctorRun) prepare() error {
 	x.Targets = r.behindFerry(doctorTargets(x))
 	f := &ferry{cfg: r.cfg, log: r.log.logger(), metrics: server.NewMetrics()}
 	x.Net = r.doctorNet(f)
+	r.traced(x)
 	x.Verify = r.doctorVerify(f, x)
 	r.exam = x
 	return nil
@@ -103,6 +141,8 @@ func (r *doctorRun) doctorGoEnv() doctor.GoEnv {
 	env, err := r.runner.GoEnv(ctx)
 	if err != nil {
 		g.Err = err
+	}
+	if err != nil && ctx.Err() == nil {
 		// Once more with the GOROOT that the command belongs to. If that works, the one that is set is all that is wrong.
 		if env, err = r.askGoEnv(ctx); err == nil {
 			g.Err = nil
@@ -110,8 +150,11 @@ func (r *doctorRun) doctorGoEnv() doctor.GoEnv {
 	}
 	if err != nil {
 		// To say everything it makes a folder and runs the C compiler, which a full disk forbids. These it just knows.
+		// A compiler that hangs would have taken all the time.
 		keys := append(doctorGoKeys(), "GOVERSION", "GOHOSTOS", "GOHOSTARCH", "GOOS", "GOARCH", "GOTMPDIR")
-		if env, err = r.askGoEnv(ctx, keys...); err == nil {
+		less, cancel := context.WithTimeout(r.ctx(), doctorAskLess)
+		defer cancel()
+		if env, err = r.askGoEnv(less, keys...); err == nil {
 			g.Err = nil
 		}
 	}
@@ -156,7 +199,7 @@ func (r *doctorRun) doctorProject(x *doctor.Exam) {
 	if x.Dir == "" || x.GoEnv.Version == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.ctx(), doctorAskGo)
+	ctx, cancel := context.WithTimeout(r.ctx(), doctorAskLess)
 	defer cancel()
 	res, err := r.plainRunner().Run(ctx, gocmd.Cmd{Name: "go", Args: []string{"env", "GOMOD", "GOWORK"}, Dir: x.Dir, Env: []string{"GOTOOLCHAIN=local"}})
 	lines := strings.Split(strings.ReplaceAll(string(res.Stdout), "\r", ""), "\n")
@@ -175,6 +218,21 @@ func osRelease() string {
 		}
 	}
 	return ""
+}
+
+// hostsFile is the system's own list of hosts.
+func (r *doctorRun) hostsFile() doctor.HostsFile {
+	h := doctor.HostsFile{Path: "/etc/hosts"}
+	if runtime.GOOS == "windows" {
+		h.Path = filepath.Join(r.env("SystemRoot"), "System32", "drivers", "etc", "hosts")
+	}
+	const most = 64 << 20 // those that block advertisements are long
+	if info, err := os.Stat(h.Path); err == nil && info.Size() <= most {
+		if data, err := os.ReadFile(h.Path); err == nil {
+			h.Text = string(data)
+		}
+	}
+	return h
 }
 
 // environment is an environment by names. Of a name that stands there twice the last counts, as for programs.
@@ -257,7 +315,7 @@ func (r *doctorRun) behindFerry(list []doctor.Target) []doctor.Target {
 	if len(list) == 0 || list[0].Role != doctor.Upstream || !loopback(list[0].URL.Hostname()) {
 		return list
 	}
-	ctx, cancel := context.WithTimeout(r.ctx(), time.Second)
+	ctx, cancel := context.WithTimeout(r.ctx(), doctorAskFerry)
 	defer cancel()
 	if _, err := askVersion(ctx, strings.TrimSuffix(list[0].URL.String(), "/")); err != nil {
 		return list
@@ -300,10 +358,10 @@ func (r *doctorRun) doctorNet(f *ferry) doctor.Net {
 		},
 		Resolvers: []string{"223.5.5.5:53", "8.8.8.8:53"},
 		DoH:       []string{"https://223.5.5.5/dns-query", "https://1.1.1.1/dns-query"},
-		Dial:      dialer.DialContext,
-		Control:   "example.com",
-		Whoami:    "whoami.v4.powerdns.org",
-		Now:       time.Now,
+		Dial:      dialer.DialContext, DialNarrow: doctor.DialNarrow(),
+		Control: "example.com",
+		Whoami:  "whoami.v4.powerdns.org",
+		Now:     time.Now,
 	}
 	// Who has set shorter waits does not want to wait longer here.
 	n.ConnectWait, n.TLSWait = min(4*time.Second, r.cfg.LinkConnectTimeout), min(4*time.Second, r.cfg.LinkTLSTimeout)
@@ -311,8 +369,8 @@ func (r *doctorRun) doctorNet(f *ferry) doctor.Net {
 	if len(r.cfg.LinkDoH) > 0 {
 		n.DoH = r.cfg.LinkDoH
 	}
-	if r.cfg.Offline { // the user does not want others to be asked
-		n.Resolvers, n.DoH, n.Control, n.Whoami = nil, nil, "", ""
+	if r.cfg.Offline { // the user does not want others to be asked than those that he has named
+		n.Resolvers, n.DoH, n.Control, n.Whoami = nil, r.cfg.LinkDoH, "", ""
 	}
 	quick := *r.cfg
 	quick.LinkRetries = min(quick.LinkRetries, 1) // for who looks at a dead network, trying again is waiting again

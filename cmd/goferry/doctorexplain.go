@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ func (r *doctorRun) explain(name string) error {
 	if err != nil {
 		return err
 	}
+	doctor.Mend(r.exam, list, rep)
 	rep.Messages = list
 	if len(list) == 0 && !asJSON(r.cmd) {
 		_, err := io.WriteString(r.stdout, r.p.T("doctor.explain.none")+"\n")
@@ -82,12 +84,19 @@ func (d *doctorPage) messages() {
 	for i, m := range d.rep.Messages {
 		number := strconv.Itoa(i+1) + ". "
 		indent := strings.Repeat(" ", len(number))
-		d.wrapped(number, indent, d.p.T("doctor.message."+m.Code, doctorArgs(m.Args)...))
+		args := maps.Clone(m.Args)
+		if args["Host"] == "-" {
+			args["Host"] = d.p.T("doctor.explain.server")
+		}
+		d.wrapped(number, indent, d.p.T("doctor.message."+m.Code, doctorArgs(args)...))
 		where := d.p.T("doctor.explain.where", "Line", m.Line)
 		if m.Count > 1 {
 			where = d.p.T("doctor.explain.times", "Line", m.Line, "Times", m.Count)
 		}
 		d.wrapped(indent, indent+"  ", where+": "+m.Text)
+		for n, fix := range m.Fixes {
+			d.fix(indent, n, fix)
+		}
 	}
 	d.line("", "")
 	if len(d.rep.Results) > 0 {

@@ -49,51 +49,126 @@ func (r *doctorRun) mend(checks []doctor.Check) error {
 			return err
 		}
 	}
-	u := &doctorUndo{}
-	asks := bufio.NewReader(r.stdin)
-	for _, c := range before.Causes {
-		fix, ok := doctorFixOf(c.Finding)
-		if !ok {
-			continue
-		}
-		got, err := r.offer(c, fix, u, asks)
-		if err != nil {
+	m := &doctorMending{doctorRun: r, asks: bufio.NewReader(r.stdin), said: map[string]doctorApplied{}, seen: map[string]bool{}, chosen: map[string]string{}}
+	const most = 8 // what is mended may lay open what was hidden behind it
+	for range most {
+		done := m.done
+		if err := m.round(out.After); err != nil {
 			return err
 		}
-		out.Applied = append(out.Applied, got)
-	}
-	done := 0
-	for _, got := range out.Applied {
-		if got.Done {
-			done++
+		if m.done == done {
+			break
 		}
-	}
-	if done > 0 {
 		if out.After, err = r.again(checks, before); err != nil {
 			return err
 		}
 	}
-	return r.showMended(out, done)
+	out.Applied = append(out.Applied, m.applied...)
+	return r.showMended(out, m.done)
 }
 
-// doctorFixOf is the fix of a finding that is offered: the best that goferry can apply, else the best.
-func doctorFixOf(f doctor.Finding) (doctor.Fix, bool) {
-	for _, fix := range f.Fixes {
-		if fix.Kind != doctor.ByHand && fix.Kind != doctor.SetEnv {
-			return fix, true
+// A doctorMending is one run of doctor --fix.
+type doctorMending struct {
+	*doctorRun
+	undone  doctorUndo
+	asks    *bufio.Reader
+	applied []doctorApplied
+	said    map[string]doctorApplied // what became of a fix: two findings may have the same
+	seen    map[string]bool          // findings whose fixes were offered
+	chosen  map[string]string        // findings with the code of the fix that was applied
+	done    int                      // different fixes that were applied
+}
+
+// round offers the fixes of a report. One that would write over what another has just written, and was thought out
+// before that, waits for the next look.
+func (m *doctorMending) round(rep doctor.Report) error {
+	wrote := map[string]bool{}
+	for _, c := range rep.Causes {
+		fixes := doctorFixesOf(c.Finding)
+		if len(fixes) == 0 {
+			continue
+		}
+		key := c.Code + "\x00" + c.Subject + "\x00" + fixKey(fixes[0])
+		_, said := m.said[fixKey(fixes[0])]
+		if m.seen[key] || wrote[fixSlot(fixes[0])] && !said {
+			continue
+		}
+		m.seen[key] = true
+		for _, fix := range fixes {
+			if first := m.chosen[c.Code+" "+c.Subject]; first != "" && first != fix.Code {
+				continue // the user is to do the rest, not to get the second best as well
+			}
+			got, err := m.offerOnce(c, fix)
+			if err != nil {
+				return err
+			}
+			m.applied = append(m.applied, got)
+			if got.Done {
+				m.chosen[c.Code+" "+c.Subject] = fix.Code
+			}
+			if slot := fixSlot(fix); got.Done && slot != "" {
+				wrote[slot] = true
+			}
+			if got.Done || m.flags.yes { // without questions the best one is applied, or none
+				break
+			}
 		}
 	}
-	if len(f.Fixes) > 0 {
-		return f.Fixes[0], true
+	return nil
+}
+
+// offerOnce is offer, for fixes that were not offered for another finding.
+func (m *doctorMending) offerOnce(c doctor.Cause, fix doctor.Fix) (doctorApplied, error) {
+	if got, ok := m.said[fixKey(fix)]; ok {
+		got.Finding, got.Subject = c.Code, c.Subject
+		return got, nil
 	}
-	return doctor.Fix{}, false
+	got, err := m.offer(c, fix, &m.undone, m.asks)
+	m.said[fixKey(fix)] = got
+	if got.Done {
+		m.done++
+	}
+	return got, err
+}
+
+// fixKey tells fixes apart by what they do.
+func fixKey(f doctor.Fix) string {
+	if f.Exact != nil {
+		f = *f.Exact
+	}
+	return fmt.Sprintf("%q", []any{f.Kind, f.Key, f.Value, f.Command, f.File, f.Old, f.New})
+}
+
+// fixSlot is what a fix writes as a whole, so that another one for it, thought out before, would take it back; "" for
+// fixes that change a part.
+func fixSlot(f doctor.Fix) string {
+	switch {
+	case f.Kind == doctor.SetGoEnv:
+		return f.Key
+	case f.Kind == doctor.RunCommand && slices.Equal(f.Command, []string{"goferry", "on"}):
+		return "GOPROXY"
+	}
+	return ""
+}
+
+// doctorFixesOf are the fixes of a finding that are offered: those that goferry can apply, the best first, else the best.
+func doctorFixesOf(f doctor.Finding) (list []doctor.Fix) {
+	for _, fix := range f.Fixes {
+		if fix.Kind != doctor.ByHand && fix.Kind != doctor.SetEnv {
+			list = append(list, fix)
+		}
+	}
+	if len(list) == 0 {
+		return f.Fixes[:min(len(f.Fixes), 1)]
+	}
+	return list
 }
 
 // fixable reports whether --fix has something to apply.
 func (r *doctorRun) fixable(rep doctor.Report) bool {
 	return slices.ContainsFunc(rep.Causes, func(c doctor.Cause) bool {
-		fix, ok := doctorFixOf(c.Finding)
-		return ok && fix.Kind != doctor.ByHand && fix.Kind != doctor.SetEnv
+		fixes := doctorFixesOf(c.Finding)
+		return len(fixes) > 0 && fixes[0].Kind != doctor.ByHand && fixes[0].Kind != doctor.SetEnv
 	})
 }
 
@@ -120,7 +195,7 @@ func (r *doctorRun) offer(c doctor.Cause, fix doctor.Fix, u *doctorUndo, asks *b
 		return got, nil
 	}
 	files := r.fixFiles(fix)
-	undo := len(files) > 0 || inverseOf(fix) != nil
+	undo := len(files) > 0 || inverseOf(fix) != nil || installs(fix)
 	if !undo {
 		r.tell("  " + r.p.T("doctor.mend.no-undo") + "\n")
 	}
@@ -254,10 +329,7 @@ func (r *doctorRun) apply(f doctor.Fix) error {
 		if r.exam.GoEnv.File == "" {
 			return &fault{code: "doctor.error.fix-no-file", exit: 1}
 		}
-		if f.Value == "" {
-			return r.writeGoEnv(r.ctx(), r.exam.GoEnv.File, "-u", f.Key)
-		}
-		return r.writeGoEnv(r.ctx(), r.exam.GoEnv.File, "-w", f.Key+"="+f.Value)
+		return r.setGoEnv(f, r.exam.GoEnv.File)
 	case doctor.EditFile:
 		return editFile(f)
 	case doctor.RunCommand:
@@ -283,6 +355,14 @@ func (r *doctorRun) command(argv []string) error {
 	return err
 }
 
+// setGoEnv makes the go command write a setting to a file.
+func (r *doctorRun) setGoEnv(f doctor.Fix, file string) error {
+	if f.Value == "" {
+		return r.writeGoEnv(r.ctx(), file, "-u", f.Key)
+	}
+	return r.writeGoEnv(r.ctx(), file, "-w", f.Key+"="+f.Value)
+}
+
 // editFile replaces Old by New in the file, in place: it may be a link to somewhere else. An empty Old adds New at the end.
 func editFile(f doctor.Fix) error {
 	data, err := os.ReadFile(f.File)
@@ -290,24 +370,47 @@ func editFile(f doctor.Fix) error {
 	if err != nil && !(gone && f.Old == "") {
 		return err
 	}
-	now := string(data)
-	switch {
-	case f.Old == "":
-		if now != "" && !strings.HasSuffix(now, "\n") {
-			now += "\n"
-		}
-		now += f.New
-	case strings.Count(now, f.Old) != 1: // not what was looked at
-		return &fault{code: "doctor.error.fix-file", args: []any{"File", f.File}, exit: 1}
-	default:
-		now = strings.Replace(now, f.Old, f.New, 1)
+	if data, err = edited(f, data); err != nil {
+		return err
 	}
 	if gone {
 		if err := os.MkdirAll(filepath.Dir(f.File), 0o777); err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(f.File, []byte(now), 0o666)
+	return writeInPlace(f.File, data, 0o666)
+}
+
+// edited is data with Old replaced, which begins with a line and must be there just once; where other lines begin like
+// it, as a whole line.
+func edited(f doctor.Fix, data []byte) ([]byte, error) {
+	now := string(data)
+	if f.Old == "" {
+		if now != "" && !strings.HasSuffix(now, "\n") {
+			now += "\n"
+		}
+		return []byte(now + f.New), nil
+	}
+	var all, whole []int
+	for at, line := 0, ""; at < len(now); at += len(line) {
+		line = now[at:]
+		if i := strings.IndexByte(line, '\n'); i >= 0 {
+			line = line[:i+1]
+		}
+		if rest, ok := strings.CutPrefix(now[at:], f.Old); ok {
+			all = append(all, at)
+			if strings.HasSuffix(f.Old, "\n") || rest == "" || strings.HasPrefix(rest, "\n") || strings.HasPrefix(rest, "\r\n") {
+				whole = append(whole, at)
+			}
+		}
+	}
+	if len(all) > 1 {
+		all = whole
+	}
+	if len(all) != 1 { // not what was looked at
+		return nil, &fault{code: "doctor.error.fix-file", args: []any{"File", f.File}, exit: 1}
+	}
+	return []byte(now[:all[0]] + f.New + now[all[0]+len(f.Old):]), nil
 }
 
 // again looks once more at what the findings came from that had a fix.
@@ -315,7 +418,7 @@ func (r *doctorRun) again(checks []doctor.Check, before doctor.Report) (doctor.R
 	r.tell("\n" + r.p.T("doctor.mend.again") + "\n")
 	var names []string
 	for i, c := range before.Causes {
-		if _, ok := doctorFixOf(c.Finding); !ok {
+		if len(c.Fixes) == 0 {
 			continue
 		}
 		for _, res := range before.Results {
@@ -334,7 +437,7 @@ func (r *doctorRun) again(checks []doctor.Check, before doctor.Report) (doctor.R
 func (r *doctorRun) showMended(m doctorMended, done int) error {
 	left := 0
 	for _, got := range m.Applied {
-		if got.Done && slices.ContainsFunc(m.After.Causes, func(c doctor.Cause) bool { return c.Code == got.Finding && c.Subject == got.Subject }) {
+		if got.Done && m.severity(m.After, got) == m.severity(m.Before, got) { // less bad is what some fixes can do
 			left++
 		}
 	}
@@ -365,6 +468,16 @@ func (r *doctorRun) showMended(m doctorMended, done int) error {
 		}
 	}
 	return nil
+}
+
+// severity is how bad the finding of a fix is in a report; "" if it is not there.
+func (m doctorMended) severity(rep doctor.Report, got doctorApplied) doctor.Severity {
+	for _, c := range rep.Causes {
+		if c.Code == got.Finding && c.Subject == got.Subject {
+			return c.Severity
+		}
+	}
+	return ""
 }
 
 // lookedAgain reports whether the i-th cause of the first look was looked at once more.

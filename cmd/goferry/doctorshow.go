@@ -17,7 +17,7 @@ import (
 	"github.com/goferry/goferry/internal/text"
 )
 
-// doctorColumns is how wide a report is.
+// doctorColumns is how wide a report is, where the terminal is not narrower.
 const doctorColumns = 100
 
 // A doctorProgress says on a terminal what is still being looked at.
@@ -65,12 +65,34 @@ type doctorPage struct {
 	root    bool   // this user is the administrator
 	colour  bool
 	verbose bool
+	columns int // 0 for doctorColumns
 	b       strings.Builder
 }
 
 // page makes the page of a report. Colours are for terminals.
 func (r *doctorRun) page(rep doctor.Report) *doctorPage {
-	return &doctorPage{p: r.p, rep: rep, os: r.exam.OS, root: os.Geteuid() == 0, verbose: r.flags.verbose, colour: r.colours()}
+	return &doctorPage{p: r.p, rep: rep, os: r.exam.OS, root: os.Geteuid() == 0, verbose: r.flags.verbose, colour: r.colours(), columns: r.columns()}
+}
+
+// columns is how wide a report can be; 0 where nothing bounds it.
+func (r *doctorRun) columns() int {
+	f, ok := r.stdout.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 {
+		return 0
+	}
+	return max(width-1, 40) // below that nothing can be read in any case
+}
+
+// width is that of the page.
+func (d *doctorPage) width() int {
+	if d.columns > 0 {
+		return min(d.columns, doctorColumns)
+	}
+	return doctorColumns
 }
 
 func (r *doctorRun) colours() bool {
@@ -94,6 +116,7 @@ func (d *doctorPage) String() string {
 	d.b.Reset()
 	d.messages()
 	d.groups()
+	d.traced(d.rep.Trace)
 	for i := range d.rep.Causes {
 		if d.shown(i) {
 			d.cause(i, d.rep.Causes[i])
@@ -110,7 +133,7 @@ func (d *doctorPage) line(indent, s string) {
 
 // wrapped writes s, of which every line is indented.
 func (d *doctorPage) wrapped(first, indent, s string) {
-	for _, line := range text.Wrap(s, doctorColumns-text.Columns(indent)) {
+	for _, line := range text.Wrap(s, d.width()-text.Columns(indent)) {
 		d.line(first, line)
 		first = indent
 	}
@@ -161,7 +184,7 @@ func (d *doctorPage) groups() {
 		}
 		name := d.p.T("doctor.group." + string(g))
 		line := "[" + d.mark(state, why) + "] " + name + strings.Repeat(" ", left-text.Columns(name)+2)
-		room := doctorColumns - left - 6
+		room := d.width() - left - 6
 		d.line(line, clip(d.about(g, state, why), room))
 		if d.verbose {
 			d.measured(g)
@@ -178,11 +201,11 @@ func (d *doctorPage) about(g doctor.Group, s doctor.State, why doctor.Reason) st
 			continue
 		}
 		for _, n := range res.Causes {
-			if !slices.Contains(causes, n) && (d.shown(n) || s != doctor.Healthy) {
+			if !slices.Contains(causes, n) && d.shown(n) {
 				causes = append(causes, n)
 			}
 		}
-		if len(res.Facts) > 0 && res.Facts[0].Answer == doctor.Yes {
+		if len(res.Facts) > 0 && (res.Facts[0].Answer == doctor.Yes || g == doctor.CC && res.Facts[0].Answer == doctor.No && s == doctor.Healthy) {
 			facts = append(facts, d.fact(res.Facts[0]))
 		}
 	}
@@ -356,7 +379,7 @@ func (d *doctorPage) fixText(f doctor.Fix) string {
 
 // sum sums up.
 func (d *doctorPage) sum() string {
-	faults, warnings, unlooked := 0, 0, 0
+	faults, warnings := 0, 0
 	for _, c := range d.rep.Causes {
 		for _, f := range append([]doctor.Finding{c.Finding}, c.Follows...) {
 			switch f.Severity {
@@ -367,14 +390,11 @@ func (d *doctorPage) sum() string {
 			}
 		}
 	}
-	for _, res := range d.rep.Results {
-		switch res.Reason {
-		case "", doctor.NotNeeded, doctor.NotHere, doctor.NoTool:
-		default:
-			unlooked++
-		}
-	}
+	unlooked := d.rep.Unlooked()
 	took := doctorTime(d.rep.Took)
+	if d.rep.Healthy && unlooked == 0 && len(d.rep.Messages) > 0 {
+		return d.p.T("doctor.explain.well", "Time", took)
+	}
 	if d.rep.Healthy && unlooked == 0 {
 		return d.p.T("doctor.healthy", "Time", took)
 	}
@@ -416,6 +436,9 @@ func doctorFixLines(f doctor.Fix, system string, root bool) []string {
 			return nil
 		}
 		words := f.Command
+		if len(words) == 3 && words[0] == "sh" && words[1] == "-c" && (root || !f.Root) {
+			return []string{words[2]} // who reads it types it into a shell
+		}
 		if f.Root && system != "windows" && !root {
 			words = append([]string{"sudo"}, words...)
 		}

@@ -65,6 +65,10 @@ func (r *doctorRun) walkPage(w doctor.Walk) string {
 		d.line("", "")
 		d.walkStop(stop, i+1 == len(w.Stops) || !w.Stops[i+1].Asked, bars)
 	}
+	if w.Trace != nil {
+		d.line("", "")
+	}
+	d.traced(w.Trace)
 	for i, c := range w.Causes {
 		d.cause(i, c)
 	}

@@ -33,14 +33,7 @@ type envRun struct {
 
 func (a *app) envCmd() *cobra.Command {
 	r := &envRun{}
-	cmd := &cobra.Command{
-		Use:     "env",
-		Short:   a.p.T("env.short"),
-		Long:    a.p.T("env.long"),
-		Example: a.example("env.example"),
-		Args:    a.noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runEnv(cmd, r) },
-	}
+	cmd := a.command("env", "env", a.noArgs, func(cmd *cobra.Command, _ []string) error { return a.runEnv(cmd, r) })
 	fs := cmd.Flags()
 	fs.StringSliceVar(&r.names, "shell", nil, a.p.T("env.flag-shell"))
 	fs.BoolVar(&r.write, "write", false, a.p.T("env.flag-write"))

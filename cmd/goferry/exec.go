@@ -12,29 +12,23 @@ import (
 )
 
 func (a *app) execCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "exec -- CMD [ARGS…]",
-		Short:   a.p.T("exec.short"),
-		Long:    a.p.T("exec.long"),
-		Example: a.example("exec.example"),
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return misuse(cmd, "", "error.exec-no-command")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			a.exit, err = a.execute(cmd.Context(), cfg, args)
-			return err
-		},
-	}
+	cmd := a.command("exec -- CMD [ARGS…]", "exec", wantsCommand("error.exec-no-command"), a.loaded(func(cmd *cobra.Command, cfg *config.Config, args []string) (err error) {
+		a.exit, err = a.execute(cmd.Context(), cfg, args)
+		return err
+	}))
 	a.settingFlags(cmd.Flags(), false)
 	cmd.Flags().SetInterspersed(false)
 	return cmd
+}
+
+// wantsCommand wants a command line behind the flags; code says that there is none.
+func wantsCommand(code string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return misuse(cmd, "", code)
+		}
+		return nil
+	}
 }
 
 // execute runs argv with a module proxy of its own. Of the environment GOPROXY alone is changed.

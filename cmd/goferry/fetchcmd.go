@@ -21,28 +21,21 @@ import (
 func (a *app) fetchCmd() *cobra.Command {
 	var list string
 	var all bool
-	cmd := &cobra.Command{
-		Use:     "fetch [DIR | MODULE@VERSION…]",
-		Short:   a.p.T("fetch.short"),
-		Long:    a.p.T("fetch.long"),
-		Example: a.example("fetch.example"),
-		Args:    cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 && list == "" {
-				args = []string{"."}
-			}
-			job, err := a.fetchJob(cmd, args, list)
-			if err != nil {
-				return err
-			}
-			job.all = all
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			return a.fetch(cmd, cfg, job)
-		},
-	}
+	cmd := a.command("fetch [DIR | MODULE@VERSION…]", "fetch", cobra.ArbitraryArgs, func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 && list == "" {
+			args = []string{"."}
+		}
+		job, err := a.fetchJob(cmd, args, list)
+		if err != nil {
+			return err
+		}
+		job.all = all
+		cfg, err := a.load(cmd)
+		if err != nil {
+			return err
+		}
+		return a.fetch(cmd, cfg, job)
+	})
 	a.settingFlags(cmd.Flags(), false)
 	a.jsonFlag(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, a.p.T("fetch.flag-all"))

@@ -25,17 +25,10 @@ type mirrorFlags struct {
 
 func (a *app) mirrorsCmd() *cobra.Command {
 	var flags mirrorFlags
-	cmd := &cobra.Command{
-		Use:               "mirrors [NAME…]",
-		Short:             a.p.T("mirrors.short"),
-		Long:              a.p.T("mirrors.long"),
-		Example:           a.example("mirrors.example"),
-		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: a.completeMirrors,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.mirrors(cmd, args, flags)
-		},
-	}
+	cmd := a.command("mirrors [NAME…]", "mirrors", cobra.ArbitraryArgs, func(cmd *cobra.Command, args []string) error {
+		return a.mirrors(cmd, args, flags)
+	})
+	cmd.ValidArgsFunction = a.completeMirrors
 	a.settingFlags(cmd.Flags(), false)
 	a.jsonFlag(cmd)
 	cmd.Flags().StringVar(&flags.timeout, "timeout", "", a.p.T("mirrors.flag-timeout"))

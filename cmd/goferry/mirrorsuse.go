@@ -15,20 +15,14 @@ import (
 
 func (a *app) mirrorsUseCmd() *cobra.Command {
 	var none bool
-	cmd := &cobra.Command{
-		Use:               "use NAME…",
-		Short:             a.p.T("mirrors.use.short"),
-		Long:              a.p.T("mirrors.use.long"),
-		Example:           a.example("mirrors.use.example"),
-		ValidArgsFunction: a.completeMirrors,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if none {
-				return a.noArgs(cmd, args)
-			}
-			return a.argCount(cmd, args, 1, len(args))
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.useMirrors(cmd, args) },
+	names := func(cmd *cobra.Command, args []string) error {
+		if none {
+			return a.noArgs(cmd, args)
+		}
+		return a.someArgs(cmd, args)
 	}
+	cmd := a.command("use NAME…", "mirrors.use", names, a.useMirrors)
+	cmd.ValidArgsFunction = a.completeMirrors
 	a.jsonFlag(cmd)
 	cmd.Flags().BoolVar(&none, "none", false, a.p.T("mirrors.use.flag-none"))
 	return cmd
@@ -54,23 +48,33 @@ func (a *app) useMirrors(cmd *cobra.Command, args []string) error {
 	}
 	r := useReport{File: file, Old: cfg.Upstream.String()}
 	if len(args) == 0 {
-		_, err = config.UnsetInFile(file, "upstream")
-	} else {
-		var list string
-		if list, err = a.mirrorList(cfg, args); err != nil {
-			return err
-		}
-		r.New = config.Redact(list)
-		err = config.SetInFile(file, "upstream", list)
+		return a.useNone(cmd, r)
 	}
+	list, err := a.mirrorList(cfg, args)
 	if err != nil {
+		return err
+	}
+	if err := config.SetInFile(file, "upstream", list); err != nil {
 		return writeFault(file, err)
 	}
-	if len(args) == 0 {
-		if cfg, err = a.load(cmd); err != nil {
-			return err
-		}
-		r.New = cfg.Upstream.String()
+	r.New = config.Redact(list)
+	return a.showUse(cmd, cfg, r)
+}
+
+// useNone takes back what was chosen.
+func (a *app) useNone(cmd *cobra.Command, r useReport) error {
+	was, err := config.UnsetInFile(r.File, "upstream")
+	if err != nil {
+		return writeFault(r.File, err)
+	}
+	cfg, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	r.New = cfg.Upstream.String()
+	if !was && !asJSON(cmd) {
+		_, err := fmt.Fprintln(a.stdout, a.p.T("mirrors.use.none", "File", r.File))
+		return err
 	}
 	return a.showUse(cmd, cfg, r)
 }

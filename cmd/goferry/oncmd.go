@@ -36,38 +36,20 @@ const comeUp = 10 * time.Second
 
 func (a *app) onCmd() *cobra.Command {
 	var noService bool
-	cmd := &cobra.Command{
-		Use:     "on",
-		Short:   a.p.T("on.short"),
-		Long:    a.p.T("on.long"),
-		Example: a.example("on.example"),
-		Args:    a.noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			err = a.on(cmd.Context(), &switchOn{cfg: cfg, flags: flagsSet(cmd.Flags()), noService: noService})
-			if errors.Is(err, errSaid) {
-				return nil
-			}
-			return err
-		},
-	}
+	cmd := a.command("on", "on", a.noArgs, a.loaded(func(cmd *cobra.Command, cfg *config.Config, _ []string) error {
+		err := a.on(cmd.Context(), &switchOn{cfg: cfg, flags: flagsSet(cmd.Flags()), noService: noService})
+		if errors.Is(err, errSaid) {
+			return nil
+		}
+		return err
+	}))
 	a.settingFlags(cmd.Flags(), true)
 	cmd.Flags().BoolVar(&noService, "no-service", false, a.p.T("flag.no-service"))
 	return cmd
 }
 
 func (a *app) offCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:     "off",
-		Short:   a.p.T("off.short"),
-		Long:    a.p.T("off.long"),
-		Example: a.example("off.example"),
-		Args:    a.noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.off(cmd.Context()) },
-	}
+	return a.command("off", "off", a.noArgs, func(cmd *cobra.Command, _ []string) error { return a.off(cmd.Context()) })
 }
 
 // A switchOn is one run of goferry on.

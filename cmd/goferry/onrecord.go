@@ -133,7 +133,11 @@ func (a *app) writeGoEnv(ctx context.Context, name string, args ...string) error
 	cmd := gocmd.Cmd{Name: "go", Args: append([]string{"env"}, args...), Dir: dir, Env: []string{"GOENV=" + name, "GOTOOLCHAIN=local", "GOWORK=off"}}
 	res, err := a.runner.Run(ctx, cmd)
 	if err == nil && res.ExitCode != 0 {
-		err = fmt.Errorf("go env %s: %s", args[0], oneLine(strings.TrimPrefix(string(res.Stderr), "go: "), 300))
+		said := string(res.Stderr)
+		if at := strings.LastIndex(said, "go: "); at >= 0 { // warnings stand before it
+			said = said[at+len("go: "):]
+		}
+		err = fmt.Errorf("go env %s: %s", args[0], oneLine(said, 300))
 	}
 	return err
 }

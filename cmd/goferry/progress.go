@@ -19,6 +19,7 @@ import (
 const (
 	rateWindow = 10 * time.Second // over which the rate is measured
 	sayEvery   = 30 * time.Second // between lines where there is no terminal
+	saySoon    = 2 * time.Second  // before such a line where somebody else is waited for
 )
 
 // A displayed is what a display shows.
@@ -38,15 +39,17 @@ type display struct {
 	bars *mpb.Progress            // nil without a terminal
 	bar  *mpb.Bar
 	stop chan struct{} // ends the lines
+	turn chan struct{} // has a token when waits was set
 	done sync.WaitGroup
 	once sync.Once
 
-	mu sync.Mutex // held while of and more are asked
+	mu    sync.Mutex // held while of and more are asked
+	waits bool       // somebody else is waited for
 }
 
 // show begins to show. end must be called.
 func (a *app) show(of displayed, more func(width int) []string) *display {
-	d := &display{a: a, of: of, more: more, stop: make(chan struct{})}
+	d := &display{a: a, of: of, more: more, stop: make(chan struct{}), turn: make(chan struct{}, 1)}
 	if !a.onTerminal() {
 		d.done.Go(d.lines)
 		return d
@@ -94,22 +97,45 @@ func (d *display) Write(p []byte) (int, error) {
 	return d.a.stderr.Write(p)
 }
 
+// wait says whether somebody else is waited for from now on: where there is no terminal, that is said sooner. mu must
+// be held.
+func (d *display) wait(waits bool) {
+	d.waits = waits
+	select {
+	case d.turn <- struct{}{}:
+	default: // there is one that was not taken yet
+	}
+}
+
 // lines says how far it is, for those who would take silence for a fault.
 func (d *display) lines() {
 	tick := time.NewTicker(sayEvery)
 	defer tick.Stop()
+	var soon <-chan time.Time
 	for {
 		select {
 		case <-d.stop:
 			return
+		case <-d.turn:
+			soon = time.After(saySoon)
+		case now := <-soon:
+			d.line(now, true)
 		case now := <-tick.C:
-			d.mu.Lock()
-			line := d.of.status(d.a.p, now)
-			d.mu.Unlock()
-			if line != "" {
-				d.a.say(line)
-			}
+			d.line(now, false)
 		}
+	}
+}
+
+// line says how far it is; with waits only if somebody else is waited for.
+func (d *display) line(now time.Time, waits bool) {
+	d.mu.Lock()
+	line := d.of.status(d.a.p, now)
+	if waits && !d.waits {
+		line = ""
+	}
+	d.mu.Unlock()
+	if line != "" {
+		d.a.say(line)
 	}
 }
 

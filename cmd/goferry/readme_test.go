@@ -305,9 +305,6 @@ func freePort(t *testing.T, line string) string {
 
 // TestReadme runs every command line of both READMEs.
 func TestReadme(t *testing.T) {
-	if testing.Short() {
-		t.Skip("make test runs it; the goferry of the README is built without the race detector")
-	}
 	en, zh := readmeLines(t, "../../README.md"), readmeLines(t, "../../README.zh-CN.md")
 	if len(en) < 10 {
 		t.Fatalf("README.md has only %d command lines", len(en))

@@ -11,27 +11,41 @@ import (
 
 // rootCmd makes the command tree in the language of the user.
 func (a *app) rootCmd() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "goferry",
-		Short:         a.p.T("root.short"),
-		Long:          a.p.T("root.long"),
-		Example:       a.example("root.example"),
-		Args:          a.noCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		SilenceErrors: true,
-		SilenceUsage:  true,
-	}
+	root := a.group("goferry", "root", a.serveCmd(), a.execCmd(), a.fetchCmd(), a.onCmd(), a.offCmd(), a.statusCmd(), a.mirrorsCmd(), a.sdkCmd(), a.cacheCmd(), a.configCmd(),
+		a.versionCmd(), a.completionCmd(), a.envCmd(), a.doctorCmd(),
+		a.vendorCmd(), a.dockerfileCmd(), a.imageCmd())
+	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true // completion is ours, in two languages
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.help(cmd) })
 	root.SetFlagErrorFunc(a.flagFault)
 	root.PersistentFlags().String("lang", "", a.p.T("flag.lang"))
 	root.PersistentFlags().String("config", "", a.p.T("flag.config"))
 	root.PersistentFlags().BoolP("help", "h", false, a.p.T("flag.help"))
-	root.AddCommand(a.serveCmd(), a.execCmd(), a.fetchCmd(), a.onCmd(), a.offCmd(), a.statusCmd(), a.mirrorsCmd(), a.sdkCmd(), a.cacheCmd(), a.configCmd(), a.versionCmd(), a.completionCmd())
-	root.AddCommand(a.envCmd(), a.doctorCmd())
-	root.AddCommand(a.vendorCmd(), a.dockerfileCmd(), a.imageCmd())
 	root.SetHelpCommand(a.helpCmd(root))
 	return root
+}
+
+// command makes a command whose texts are code.short, code.long and code.example.
+func (a *app) command(use, code string, args cobra.PositionalArgs, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: a.p.T(code + ".short"), Long: a.p.T(code + ".long"), Example: a.example(code + ".example"), Args: args, RunE: run}
+}
+
+// group makes a command that only has others below it.
+func (a *app) group(use, code string, commands ...*cobra.Command) *cobra.Command {
+	cmd := a.command(use, code, a.noCommand, func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// loaded reads the settings of a command before it runs.
+func (a *app) loaded(run func(cmd *cobra.Command, cfg *config.Config, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		cfg, err := a.load(cmd)
+		if err != nil {
+			return err
+		}
+		return run(cmd, cfg, args)
+	}
 }
 
 func (a *app) helpCmd(root *cobra.Command) *cobra.Command {

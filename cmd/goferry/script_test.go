@@ -42,6 +42,7 @@ func TestScript(t *testing.T) {
 		Dir:                 "testdata/script",
 		Setup:               func(env *testscript.Env) error { return setupScript(env, goCache) },
 		RequireExplicitExec: true,
+		Condition:           scriptCondition,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"start":    cmdStart,
 			"quit":     cmdQuit,
@@ -63,8 +64,18 @@ func TestScript(t *testing.T) {
 			"tree":     cmdTree,
 			"grows":    cmdGrows,
 			"contents": cmdContents,
+			"mends":    cmdMends,
+			"undone":   cmdUndone,
 		},
 	})
+}
+
+// scriptCondition knows what scripts may ask for in brackets: [root].
+func scriptCondition(name string) (bool, error) {
+	if name == "root" {
+		return os.Geteuid() == 0, nil
+	}
+	return false, fmt.Errorf("there is no condition %s", name)
 }
 
 // refuseStop fails the test if a script says stop: that is a command of testscript itself, which
@@ -123,6 +134,7 @@ func setupScript(env *testscript.Env, goCache string) error {
 	weak := links{}
 	env.Defer(weak.close)
 	env.Values[linksKey{}] = weak
+	env.Values[mendedKey{}] = &mendedState{}
 	sdkEnv(env)
 	set, err := hermetic(env.WorkDir, up, goCache)
 	for k, v := range set {

@@ -473,7 +473,7 @@ func (l *sdkLab) wantForged(t *testing.T, p packing, outside string) {
 			places = append(places, bad)
 			try := p.from(&sdkTry{target: target}, bad)
 			l.install(t, try)
-			try.refused(t, 13, "is not go1.98.0", "nothing of it was kept", say, "goferry: "+bad+" left for the next place: what it sent is not what was released")
+			try.refused(t, 13, "is not go1.98.0", "nothing of it was kept", say, "goferry: "+bad+" left aside: what it sent is not what was released")
 		})
 	}
 	all := forgeries(outside)
@@ -544,7 +544,7 @@ func TestFaultyArchiveHosts(t *testing.T) {
 			try.installed(t, good, toolchain.BySumDB)
 			for i, w := range why {
 				for _, said := range []string{bad.stderr, try.stderr} {
-					if line := "goferry: " + places[i] + " left for the next place: " + w.says; !strings.Contains(said, line) {
+					if line := "goferry: " + places[i] + " left aside: " + w.says; !strings.Contains(said, line) {
 						t.Errorf("it does not say %q\n%s", line, said)
 					}
 				}

@@ -174,7 +174,7 @@ func TestSignedArchives(t *testing.T) {
 				}
 				return
 			}
-			if !strings.Contains(try.stderr, "goferry: "+bad+" left for the next place: what it sent is not what was released") {
+			if !strings.Contains(try.stderr, "goferry: "+bad+" left aside: what it sent is not what was released") {
 				t.Errorf("it does not name the place:\n%s", try.stderr)
 			}
 			good := l.put("signed-good", p.file(target), release)
@@ -242,7 +242,7 @@ func TestVouchedArchives(t *testing.T) {
 				return
 			}
 			try.refused(t, c.code, c.say)
-			if named := strings.Contains(try.stderr, "goferry: "+c.sources[0]+" left for the next place: what it sent is not"); named != (c.code == 13) {
+			if named := strings.Contains(try.stderr, "goferry: "+c.sources[0]+" left aside: what it sent is not"); named != (c.code == 13) {
 				t.Errorf("it blames the place: %v\n%s", named, try.stderr)
 			}
 		})

@@ -10,23 +10,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/goferry/goferry/internal/config"
 	"github.com/goferry/goferry/internal/toolchain"
 )
 
 func (a *app) sdkCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "sdk COMMAND",
-		Short:   a.p.T("sdk.short"),
-		Long:    a.p.T("sdk.long"),
-		Example: a.example("sdk.example"),
-		Args:    a.noCommand,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(a.sdkListCmd(), a.sdkInstallCmd(), a.sdkUseCmd(), a.sdkWhichCmd(), a.sdkExecCmd(), a.sdkVerifyCmd(), a.sdkRepairCmd(),
+	return a.group("sdk COMMAND", "sdk", a.sdkListCmd(), a.sdkInstallCmd(), a.sdkUseCmd(), a.sdkWhichCmd(), a.sdkExecCmd(), a.sdkVerifyCmd(), a.sdkRepairCmd(),
 		a.sdkRemoveCmd(), a.sdkImportCmd(), a.sdkTestCmd(), a.sdkTraceCmd())
-	return cmd
 }
 
 // An sdkRun is one run of a command about SDKs.
@@ -41,22 +33,15 @@ func (r *sdkRun) ctx() context.Context { return r.cmd.Context() }
 
 // sdkSub makes a command about SDKs. network says that it may ask somebody.
 func (a *app) sdkSub(use, name string, network bool, args cobra.PositionalArgs, run func(r *sdkRun, args []string) error) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: use, Short: a.p.T("sdk." + name + ".short"), Long: a.p.T("sdk." + name + ".long"), Example: a.example("sdk." + name + ".example"),
-		Args: args,
-		RunE: func(cmd *cobra.Command, got []string) error {
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			home, err := homeOf(cfg)
-			if err != nil {
-				return err
-			}
-			return run(&sdkRun{a, cmd, cfg, home}, got)
-		},
-	}
+	cmd := a.command(use, "sdk."+name, args, a.loaded(func(cmd *cobra.Command, cfg *config.Config, got []string) error {
+		home, err := homeOf(cfg)
+		if err != nil {
+			return err
+		}
+		return run(&sdkRun{a, cmd, cfg, home}, got)
+	}))
 	a.settingFlags(cmd.Flags(), false)
+	cmd.Flags().SetNormalizeFunc(sdkFlagName)
 	shown := " sdk-dir "
 	if network {
 		shown = " sdk-dir sdk-sources sdk-keyring upstream cache offline sumdb "
@@ -67,6 +52,14 @@ func (a *app) sdkSub(use, name string, network bool, args cobra.PositionalArgs, 
 		}
 	}
 	return cmd
+}
+
+// sdkFlagName lets --keyring stand for --sdk-keyring.
+func sdkFlagName(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	if name == "keyring" {
+		name = "sdk-keyring"
+	}
+	return pflag.NormalizedName(name)
 }
 
 // finder looks for toolchains on this machine.

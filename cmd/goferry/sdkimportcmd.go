@@ -83,7 +83,7 @@ func (r *sdkRun) showImportable(found []toolchain.Found) error {
 		if r.home.Has(f.Target) {
 			note = r.p.T("sdk.release.installed")
 		}
-		rows = append(rows, []string{sdkName(f.Target), f.Root, r.p.T("sdk.list.owner", "Owner", r.owner(f.Owner)), note})
+		rows = append(rows, []string{sdkName(f.Target), f.Root, r.owner(f.Owner), note})
 	}
 	printColumns(r.stdout, rows)
 	if len(found) == 0 {
@@ -115,7 +115,7 @@ func (r *sdkRun) importAll(roots []string, goOn bool) error {
 			if !goOn || r.ctx().Err() != nil {
 				return err
 			}
-			_, _ = fmt.Fprintln(show, "goferry: "+r.p.T("sdk.import.left", "Root", root, "Err", r.faultText(err)))
+			show.say(r.p.T("sdk.import.left", "Root", root, "Err", r.faultText(err)))
 			r.exit = 3
 		}
 		show.end()

@@ -76,7 +76,7 @@ func (r *sdkRun) install(args []string, flags sdkInstallFlags) error {
 
 // installOne installs what one argument asks for.
 func (r *sdkRun) installOne(f *sdkFerry, inst *toolchain.Installer, show *sdkShow, query string, flags sdkInstallFlags) (sdkInstalled, error) {
-	t, err := r.choose(f, query, flags)
+	t, err := r.choose(f, show, query, flags)
 	if err != nil {
 		return sdkInstalled{}, err
 	}
@@ -87,17 +87,18 @@ func (r *sdkRun) installOne(f *sdkFerry, inst *toolchain.Installer, show *sdkSho
 			show.end()
 			r.say(r.p.T("sdk.interrupted", "Name", sdkName(t), "Bytes", human(show.arrived())))
 		}
-		return sdkInstalled{}, cmp.Or(r.notListed(f, query, t, err), r.sdkFault(t, err))
+		return sdkInstalled{}, cmp.Or(r.notListed(f, show, query, t, err), r.sdkFault(t, err))
 	}
 	return sdkInstalled{Record: rec, Root: r.home.Root(t), There: there, Resumed: show.resumed(), Troubles: show.takeTroubles()}, nil
 }
 
 // notListed is the fault of a release that does not exist, where err only says that its proof could not be found
 // out: the checksum database is not always asked about what there is not. It is nil where the lists have t, or do not come.
-func (r *sdkRun) notListed(f *sdkFerry, query string, t toolchain.Target, err error) error {
+func (r *sdkRun) notListed(f *sdkFerry, show *sdkShow, query string, t toolchain.Target, err error) error {
 	if r.cfg.Offline || r.ctx().Err() != nil || goproxy.Absent(err) || !errors.Is(err, goproxy.ErrUnavailable) {
 		return nil
 	}
+	show.listing()
 	releases, _, lerr := f.lister(t.OS, t.Arch).List(r.ctx(), true)
 	switch {
 	case lerr != nil:
@@ -164,7 +165,7 @@ func (r *sdkRun) showInstalled(list []sdkInstalled) error {
 }
 
 // choose says which toolchain a query means. The lists of releases are only asked for where the query needs them.
-func (r *sdkRun) choose(f *sdkFerry, query string, flags sdkInstallFlags) (toolchain.Target, error) {
+func (r *sdkRun) choose(f *sdkFerry, show *sdkShow, query string, flags sdkInstallFlags) (toolchain.Target, error) {
 	target := func(v toolchain.Version) toolchain.Target {
 		return toolchain.Target{Version: v, OS: strings.ToLower(flags.os), Arch: strings.ToLower(flags.arch)}
 	}
@@ -181,6 +182,7 @@ func (r *sdkRun) choose(f *sdkFerry, query string, flags sdkInstallFlags) (toolc
 		return toolchain.Target{}, sdkChoiceFault(ce)
 	}
 	none := target("")
+	show.listing()
 	releases, _, err := f.lister(none.OS, none.Arch).List(r.ctx(), true)
 	if err != nil {
 		return toolchain.Target{}, r.listFault(err)

@@ -97,7 +97,7 @@ func (r *sdkRun) showList(rep sdkListReport) {
 		if found.Version != "" {
 			name = sdkName(found.Target)
 		}
-		rows = append(rows, []string{sdkMark(rep.Current != nil && rep.Current.Root == found.Root), name, found.Root, r.p.T("sdk.list.owner", "Owner", r.owner(found.Owner))})
+		rows = append(rows, []string{sdkMark(rep.Current != nil && rep.Current.Root == found.Root), name, found.Root, r.owner(found.Owner)})
 	}
 	if len(rows) > 0 {
 		printColumns(r.stdout, rows)
@@ -128,14 +128,15 @@ func (r *sdkRun) notes(in sdkListed) string {
 	return strings.Join(notes, "; ")
 }
 
+// owner says whose a toolchain is.
 func (r *sdkRun) owner(o toolchain.Owner) string {
 	switch o {
 	case toolchain.ByModCache, toolchain.BySystem:
 		return r.p.T("sdk.owner." + string(o))
 	case toolchain.ByPath:
-		return "PATH"
+		return r.p.T("sdk.list.owner", "Owner", "PATH")
 	}
-	return string(o)
+	return r.p.T("sdk.list.owner", "Owner", o)
 }
 
 // whyLine says what go means in this folder, and why; nil is nothing.
@@ -169,16 +170,42 @@ type sdkRelease struct {
 }
 
 // listRemote says what can be had.
-func (r *sdkRun) listRemote(flags sdkListFlags) (err error) {
-	f, err := r.wire(r.quietLog(r.cfg))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+func (r *sdkRun) listRemote(flags sdkListFlags) error {
+	return r.ferried(func(f *sdkFerry, show *sdkShow) error {
+		rep, troubles, err := r.remote(f, show, flags)
+		show.end()
+		switch {
+		case err != nil:
+			return err
+		case asJSON(r.cmd):
+			return r.json(rep)
+		}
+		for _, t := range troubles {
+			if f.own(t.Place) && !sdkLate(t) {
+				r.say(r.p.T("sdk.list.trouble", "Place", t.Place, "Why", r.troubleText(t.Err)))
+			}
+		}
+		if len(rep.Releases) == 0 {
+			return &fault{code: "sdk.error.platform", args: []any{"Platform", rep.OS + "-" + rep.Arch}, hint: "sdk.hint.platform", exit: 10}
+		}
+		r.showReleases(rep.Releases)
+		return nil
+	})
+}
+
+// remote asks what can be had.
+func (r *sdkRun) remote(f *sdkFerry, show *sdkShow, flags sdkListFlags) (sdkRemoteReport, []toolchain.Trouble, error) {
 	rep := sdkRemoteReport{OS: strings.ToLower(flags.os), Arch: strings.ToLower(flags.arch), Releases: []sdkRelease{}, Troubles: []sdkTrouble{}}
-	releases, troubles, err := f.lister(rep.OS, rep.Arch).List(r.ctx(), flags.all)
+	lister := f.lister(rep.OS, rep.Arch)
+	show.listing()
+	releases, troubles, err := lister.List(r.ctx(), flags.all)
 	if err != nil {
-		return r.listFault(err)
+		return rep, nil, r.listFault(err)
+	}
+	if flags.all { // the short list is filled already
+		if err := lister.Fill(r.ctx(), releases); err != nil {
+			return rep, nil, err
+		}
 	}
 	for _, rel := range releases {
 		rep.Releases = append(rep.Releases, sdkRelease{rel, r.home.Has(rel.Target)})
@@ -186,19 +213,7 @@ func (r *sdkRun) listRemote(flags sdkListFlags) (err error) {
 	for _, t := range troubles {
 		rep.Troubles = append(rep.Troubles, troubleOf(t))
 	}
-	if asJSON(r.cmd) {
-		return r.json(rep)
-	}
-	for _, t := range troubles {
-		if f.own(t.Place) && !sdkLate(t) {
-			r.say(r.p.T("sdk.list.trouble", "Place", t.Place, "Why", r.troubleText(t.Err)))
-		}
-	}
-	if len(releases) == 0 {
-		return &fault{code: "sdk.error.platform", args: []any{"Platform", rep.OS + "-" + rep.Arch}, hint: "sdk.hint.platform", exit: 10}
-	}
-	r.showReleases(rep.Releases)
-	return nil
+	return rep, troubles, nil
 }
 
 // own reports whether the user named a place: that one of the others does not answer is no news where lists came.
@@ -225,7 +240,7 @@ func (r *sdkRun) showReleases(releases []sdkRelease) {
 		rows = append(rows, []string{string(rel.Version), orNothing(size), orNothing(day), r.releaseNotes(rel)})
 	}
 	if !slices.ContainsFunc(rows, func(row []string) bool { return row[1] != nothing || row[2] != nothing }) {
-		for i, row := range rows { // --all asks nobody for sizes and dates
+		for i, row := range rows { // nobody gave a size or a date
 			rows[i] = []string{row[0], row[3]}
 		}
 		printColumns(r.stdout, rows)

@@ -21,10 +21,7 @@ func (a *app) proofLines(proofs []toolchain.Proof) []string {
 
 // proofLine is "proved by the checksum database (sum.golang.org)" or what stands in the way of that.
 func (a *app) proofLine(p toolchain.Proof) string {
-	way := a.p.T("sdk.way." + string(p.Way))
-	if p.By != "" {
-		way += " (" + p.By + ")"
-	}
+	way := a.wayName(p)
 	if p.Verdict == toolchain.Proved {
 		return a.p.T("sdk.proof.proved", "Way", way)
 	}
@@ -33,6 +30,15 @@ func (a *app) proofLine(p toolchain.Proof) string {
 		why += ": " + p.Detail
 	}
 	return a.p.T("sdk.proof."+string(p.Verdict), "Way", way, "Why", why)
+}
+
+// wayName is "the checksum database (sum.golang.org)".
+func (a *app) wayName(p toolchain.Proof) string {
+	way := a.p.T("sdk.way." + string(p.Way))
+	if p.By != "" {
+		way += " (" + p.By + ")"
+	}
+	return way
 }
 
 // printProofs prints the lines under what they are about.

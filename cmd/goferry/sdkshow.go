@@ -36,17 +36,28 @@ func (a *app) showSDK() *sdkShow {
 func (s *sdkShow) progress(p toolchain.Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.state.begun || p.Stage != s.state.last.Stage {
+		s.wait(p.Stage == toolchain.Waiting || p.Stage == toolchain.Asking || p.Stage == sdkListing)
+	}
 	s.state.take(p, time.Now())
 }
+
+// sdkListing is the stage before those of package toolchain: it is asked what releases there are.
+const sdkListing toolchain.Stage = "list"
+
+// listing says that it is asked what releases there are.
+func (s *sdkShow) listing() { s.progress(toolchain.Progress{Stage: sdkListing, Total: -1}) }
 
 // trouble says why a place was left.
 func (s *sdkShow) trouble(t toolchain.Trouble) {
 	s.mu.Lock()
 	s.troubles = append(s.troubles, troubleOf(t))
 	s.mu.Unlock()
-	// An error means that nobody can be told.
-	_, _ = fmt.Fprintln(s, "goferry: "+s.a.p.T("sdk.trouble", "Place", t.Place, "Why", s.a.troubleText(t.Err)))
+	s.say(s.a.p.T("sdk.trouble", "Place", t.Place, "Why", s.a.troubleText(t.Err)))
 }
+
+// say puts a line above the bar. An error means that nobody can be told.
+func (s *sdkShow) say(line string) { _, _ = fmt.Fprintln(s, "goferry: "+line) }
 
 func troubleOf(t toolchain.Trouble) sdkTrouble {
 	j := sdkTrouble{Place: t.Place, Error: errLine(t.Err)}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/goferry/goferry/internal/goproxy"
@@ -62,7 +63,7 @@ func TestSDKWords(t *testing.T) {
 	for _, r := range append(toolchain.Reasons(), "none") {
 		codes = append(codes, "sdk.proof.reason."+string(r))
 	}
-	for _, s := range []toolchain.Stage{toolchain.Downloading, toolchain.Unpacking, toolchain.Proving} {
+	for _, s := range []toolchain.Stage{sdkListing, toolchain.Waiting, toolchain.Asking, toolchain.Downloading, toolchain.Unpacking, toolchain.Proving} {
 		codes = append(codes, "sdk.stage."+string(s))
 	}
 	for _, w := range []toolchain.Why{toolchain.WhyPath, toolchain.WhySetting, toolchain.WhyToolchain, toolchain.WhyGo} {
@@ -106,4 +107,44 @@ func TestSDKExit(t *testing.T) {
 	if got := []int{sdkWorse(0, 3), sdkWorse(3, 0), sdkWorse(13, 12), sdkWorse(12, 3), sdkWorse(0, 0)}; got[0] != 3 || got[1] != 3 || got[2] != 13 || got[3] != 12 || got[4] != 0 {
 		t.Errorf("got %v", got)
 	}
+}
+
+// Where nobody sees a bar, a line says what is waited for, once it has lasted; what goes on is not told of so soon.
+func TestSDKShowWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out lockedText
+		a := &app{p: text.New(text.English), world: world{stderr: &out, env: func(string) string { return "" }}}
+		s := a.showSDK()
+		defer s.end()
+		said := func(after time.Duration) string {
+			time.Sleep(after)
+			synctest.Wait()
+			out.mu.Lock()
+			defer out.mu.Unlock()
+			defer out.text.Reset()
+			return out.text.String()
+		}
+		step := toolchain.Progress{Target: toolchain.Here("go1.98.0"), Total: -1}
+		for _, tt := range []struct {
+			stage toolchain.Stage
+			want  string
+		}{
+			{sdkListing, "goferry: asking which releases there are\n"},
+			{toolchain.Waiting, "goferry: go1.98.0: another goferry is at work on it, and is waited for\n"},
+			{toolchain.Asking, "goferry: go1.98.0: asking the checksum database\n"},
+			{toolchain.Downloading, ""},
+		} {
+			step.Stage = tt.stage
+			s.progress(step)
+			if got := said(saySoon - time.Millisecond); got != "" {
+				t.Errorf("%s: too soon: %q", tt.stage, got)
+			}
+			if got := said(time.Second); got != tt.want {
+				t.Errorf("%s: %q, want %q", tt.stage, got, tt.want)
+			}
+			if got := said(saySoon); got != "" {
+				t.Errorf("%s: said again: %q", tt.stage, got)
+			}
+		}
+	})
 }

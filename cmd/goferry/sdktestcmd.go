@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,23 +31,15 @@ type sdkTestFlags struct {
 
 func (a *app) sdkTestCmd() *cobra.Command {
 	var flags sdkTestFlags
-	cmd := &cobra.Command{
-		Use:     "test [VERSION]",
-		Short:   a.p.T("sdktest.short"),
-		Long:    a.p.T("sdktest.long"),
-		Example: a.example("sdktest.example"),
-		Args:    a.perhapsOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 && flags.goroot != "" {
-				return misuse(cmd, "", "error.arg-extra", "Arg", args[0])
-			}
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			return a.sdkTest(cmd, cfg, strings.Join(args, ""), flags)
-		},
+	perhapsOne := func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 && flags.goroot != "" {
+			return misuse(cmd, "", "error.arg-extra", "Arg", args[0])
+		}
+		return a.perhapsOneArg(cmd, args)
 	}
+	cmd := a.command("test [VERSION]", "sdktest", perhapsOne, a.loaded(func(cmd *cobra.Command, cfg *config.Config, args []string) error {
+		return a.sdkTest(cmd, cfg, strings.Join(args, ""), flags)
+	}))
 	a.settingFlags(cmd.Flags(), false)
 	a.jsonFlag(cmd)
 	cmd.Flags().StringVar(&flags.goroot, "goroot", "", a.p.T("sdktest.flag-goroot"))
@@ -189,11 +183,9 @@ func sdkTestName(root string) string {
 		}
 		return '_'
 	}
-	sum := uint32(2166136261) // FNV-1a
-	for _, b := range []byte(root) {
-		sum = (sum ^ uint32(b)) * 16777619
-	}
-	return fmt.Sprintf("%s-%08x", strings.Map(keep, filepath.Base(root)), sum)
+	sum := fnv.New32a()
+	_, _ = io.WriteString(sum, root) // a hash takes everything
+	return fmt.Sprintf("%s-%08x", strings.Map(keep, filepath.Base(root)), sum.Sum32())
 }
 
 // sdkReleases asks the upstreams what has been released for this system, not for long: the test

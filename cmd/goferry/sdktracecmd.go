@@ -28,22 +28,10 @@ type traceFlags struct {
 
 func (a *app) sdkTraceCmd() *cobra.Command {
 	var fl traceFlags
-	cmd := &cobra.Command{
-		Use:     "trace -- go build [ARGS…]",
-		Short:   a.p.T("sdktrace.short"),
-		Long:    a.p.T("sdktrace.long"),
-		Example: a.example("sdktrace.example"),
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return misuse(cmd, "", "sdktrace.error.no-command")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			a.exit, err = a.sdkTrace(cmd.Context(), fl, args)
-			return err
-		},
-	}
+	cmd := a.command("trace -- go build [ARGS…]", "sdktrace", wantsCommand("sdktrace.error.no-command"), func(cmd *cobra.Command, args []string) (err error) {
+		a.exit, err = a.sdkTrace(cmd.Context(), fl, args)
+		return err
+	})
 	cmd.Flags().BoolVar(&fl.json, "json", false, a.p.T("sdktrace.flag-json"))
 	cmd.Flags().StringVar(&fl.chrome, "chrome", "", a.p.T("sdktrace.flag-chrome"))
 	cmd.Flags().IntVar(&fl.top, "top", 10, a.p.T("sdktrace.flag-top"))

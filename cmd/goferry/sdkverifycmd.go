@@ -227,6 +227,10 @@ func (r *sdkRun) treeFault(tree sdkTree, got sdkChecked, err error) error {
 func (r *sdkRun) showChecked(c sdkChecked) {
 	args := []any{"Root", c.Root, "Name", sdkName(c.Target), "Count", c.Files, "Bytes", human(c.Bytes)}
 	for _, done := range c.Repaired {
+		if done.Kind == toolchain.Added {
+			fmt.Fprintln(r.stdout, r.p.T("sdk.repair.removed", "Name", done.Name))
+			continue
+		}
 		fmt.Fprintln(r.stdout, r.p.T("sdk.repair.done", "Name", done.Name, "What", r.p.T("sdk.change."+string(done.Kind))))
 	}
 	switch {
@@ -243,7 +247,11 @@ func (r *sdkRun) showChecked(c sdkChecked) {
 	if !c.Named() {
 		fmt.Fprintln(r.stdout, "  "+r.p.T("sdk.verify.unnamed"))
 	}
-	fmt.Fprintln(r.stdout, "  "+r.proofLine(c.Proof))
+	if c.Harmless && c.Proof.Verdict == toolchain.Refuted { // by the changes alone: with them undone, the hash is the recorded one
+		fmt.Fprintln(r.stdout, "  "+r.p.T("sdk.proof.rest", "Way", r.wayName(c.Proof)))
+	} else {
+		fmt.Fprintln(r.stdout, "  "+r.proofLine(c.Proof))
+	}
 	if c.Against == toolchain.AgainstRecord {
 		fmt.Fprintln(r.stdout, "  "+r.p.T("sdk.verify.against-record"))
 	}

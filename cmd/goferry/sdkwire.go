@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -26,6 +27,8 @@ type sdkFerry struct {
 	sumdb   toolchain.Sumdb   // nil if it is switched off
 	fetcher *toolchain.Fetcher
 	keys    *toolchain.Keyring
+	cached  goproxy.Source // what the cache has, also where nothing can be written into it
+	unkept  error          // why nothing is kept in the cache; nil if it is
 }
 
 // Close leaves what was learned to the next run.
@@ -60,15 +63,9 @@ func (r *sdkRun) wire(log *slog.Logger) (_ *sdkFerry, err error) {
 	if f.http, err = r.httpClient(r.cfg, f.ferry); err != nil {
 		return nil, err
 	}
-	if f.store, err = openStore(r.cfg, log, nil); err != nil {
-		return nil, cacheFault(r.cfg, err)
-	}
-	f.closers = append(f.closers, f.store)
-	if err := r.wireSums(f); err != nil {
+	if err := r.wireCache(f); err != nil {
 		return nil, err
 	}
-	f.cache = cache.New(cache.Config{Store: f.store, Offline: true, Check: f.sums.Verify, Logger: log})
-	f.closers = append(f.closers, f.cache)
 	f.fetcher = &toolchain.Fetcher{HTTP: f.http, Dir: r.home.Parts(), Health: toolchain.LoadHealth(r.home.PlacesFile()), Logger: log}
 	switch n := r.cfg.LinkRetries; {
 	case n == 0:
@@ -77,6 +74,41 @@ func (r *sdkRun) wire(log *slog.Logger) (_ *sdkFerry, err error) {
 		f.fetcher.Retries = n
 	}
 	return f, nil
+}
+
+// wireCache opens the cache, and makes the client of the checksum database, which keeps there what it is told. Without a
+// cache that can be written the commands work as well: what they use is proved anyway, and may be asked for anew.
+func (r *sdkRun) wireCache(f *sdkFerry) error {
+	if f.store, f.unkept = openStore(r.cfg, f.log, nil); f.unkept != nil {
+		dir := os.DirFS(r.cfg.CacheDir)
+		f.cached = goproxy.Tree(dir, "cache")
+		return r.wireSums(f, &readSums{looseStore{files: map[string][]byte{}}, dir})
+	}
+	f.closers = append(f.closers, f.store)
+	if err := r.wireSums(f, sumStore{f.store}); err != nil {
+		return err
+	}
+	f.cache = cache.New(cache.Config{Store: f.store, Offline: true, Check: f.sums.Verify, Logger: f.log})
+	f.closers = append(f.closers, f.cache)
+	f.cached = f.cache
+	return nil
+}
+
+// A readSums has what the checksum database said in earlier runs, and keeps what it says in this one in memory.
+type readSums struct {
+	looseStore
+	dir fs.FS // of the cache
+}
+
+func (s *readSums) Get(name string) ([]byte, error) {
+	data, err := s.looseStore.Get(name)
+	if err == nil {
+		return data, nil
+	}
+	if data, err := fs.ReadFile(s.dir, name); err == nil {
+		return data, nil
+	}
+	return nil, err // that there is none: what cannot be read is as good as absent
 }
 
 // ferried calls work with what brings SDKs, and with what shows how that goes on.
@@ -88,6 +120,9 @@ func (r *sdkRun) ferried(work func(*sdkFerry, *sdkShow) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if f.unkept != nil {
+		show.say(r.p.T("sdk.warn.unkept", "Err", r.faultText(cacheFault(r.cfg, f.unkept))))
+	}
 	return work(f, show)
 }
 
@@ -169,7 +204,7 @@ func (r *sdkRun) keyring() (*toolchain.Keyring, error) {
 
 // wireSums makes the client of the checksum database. It is asked by way of every module proxy there is: what it
 // says proves itself, whoever brings it.
-func (r *sdkRun) wireSums(f *sdkFerry) error {
+func (r *sdkRun) wireSums(f *sdkFerry, kept sumdb.Store) error {
 	db, err := f.sumDB()
 	if err != nil {
 		return err
@@ -198,7 +233,7 @@ func (r *sdkRun) wireSums(f *sdkFerry) error {
 	if db.Off {
 		remotes = nil
 	}
-	if f.sums, err = f.sumClient(db, remotes); err != nil {
+	if f.sums, err = f.sumClient(db, kept, remotes); err != nil {
 		return err
 	}
 	f.closers = append(f.closers, f.sums)
@@ -212,7 +247,7 @@ func (r *sdkRun) wireSums(f *sdkFerry) error {
 func (r *sdkRun) installer(f *sdkFerry, show *sdkShow) *toolchain.Installer {
 	f.fetcher.Progress, f.fetcher.Trouble = show.progress, show.trouble
 	return &toolchain.Installer{
-		Home: r.home, Fetcher: f.fetcher, Places: f.places, Cached: f.cache, Sums: f.sumdb,
+		Home: r.home, Fetcher: f.fetcher, Places: f.places, Cached: f.cached, Sums: f.sumdb,
 		Archives: &toolchain.ArchiveProver{HTTP: f.client(), Places: f.places, Keys: f.keys},
 		Progress: show.progress, Trouble: show.trouble, Logger: f.log,
 	}
@@ -222,7 +257,7 @@ func (r *sdkRun) installer(f *sdkFerry, show *sdkShow) *toolchain.Installer {
 func (r *sdkRun) verifier(f *sdkFerry, show *sdkShow) *toolchain.Verifier {
 	f.fetcher.Progress, f.fetcher.Trouble = show.progress, show.trouble
 	return &toolchain.Verifier{
-		Sums: f.sumdb, Home: r.home, Cached: f.cache, HTTP: f.client(), Places: f.places, Fetcher: f.fetcher,
+		Sums: f.sumdb, Home: r.home, Cached: f.cached, HTTP: f.client(), Places: f.places, Fetcher: f.fetcher,
 		Progress: show.progress, Trouble: show.trouble, Logger: f.log,
 	}
 }
@@ -239,7 +274,7 @@ func (f *sdkFerry) client() *http.Client {
 func (f *sdkFerry) lister(goos, goarch string) *toolchain.Lister {
 	l := &toolchain.Lister{HTTP: f.client(), Places: f.places, OS: goos, Arch: goarch}
 	if f.cfg.Offline {
-		l.Source, l.Name = f.cache, "cache"
+		l.Source, l.Name = f.cached, "cache"
 	}
 	return l
 }

@@ -25,23 +25,16 @@ import (
 
 func (a *app) serveCmd() *cobra.Command {
 	var logFile string
-	cmd := &cobra.Command{
-		Use:     "serve",
-		Short:   a.p.T("serve.short"),
-		Long:    a.p.T("serve.long"),
-		Example: a.example("serve.example"),
-		Args:    a.noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.logTo(logFile); err != nil {
-				return err
-			}
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			return service.Run(cmd.Context(), serviceName, func(ctx context.Context) error { return a.serve(ctx, cfg) })
-		},
-	}
+	cmd := a.command("serve", "serve", a.noArgs, func(cmd *cobra.Command, _ []string) error {
+		if err := a.logTo(logFile); err != nil {
+			return err
+		}
+		cfg, err := a.load(cmd)
+		if err != nil {
+			return err
+		}
+		return service.Run(cmd.Context(), serviceName, func(ctx context.Context) error { return a.serve(ctx, cfg) })
+	})
 	a.settingFlags(cmd.Flags(), true)
 	cmd.Flags().StringVar(&logFile, "log-file", "", a.p.T("flag.log-file"))
 	_ = cmd.Flags().MarkHidden("log-file") // it is there; for service managers that keep no log

@@ -19,28 +19,17 @@ import (
 )
 
 func (a *app) statusCmd() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "status",
-		Short:   a.p.T("status.short"),
-		Long:    a.p.T("status.long"),
-		Example: a.example("status.example"),
-		Args:    a.noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			s, err := a.status(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			a.exit = s.exit(cfg)
-			if asJSON(cmd) {
-				return a.json(s)
-			}
-			return a.printStatus(s)
-		},
-	}
+	cmd := a.command("status", "status", a.noArgs, a.loaded(func(cmd *cobra.Command, cfg *config.Config, _ []string) error {
+		s, err := a.status(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		a.exit = s.exit(cfg)
+		if asJSON(cmd) {
+			return a.json(s)
+		}
+		return a.printStatus(s)
+	}))
 	a.settingFlags(cmd.Flags(), true)
 	a.jsonFlag(cmd)
 	return cmd

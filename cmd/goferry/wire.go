@@ -187,7 +187,7 @@ func (f *ferry) checksumDB(tree fs.FS) (*sumdb.Client, error) {
 	if tree != nil && !db.Off {
 		remotes = append([]sumdb.Remote{sumdb.FSRemote{FS: tree, Name: db.Name}}, remotes...)
 	}
-	return f.sumClient(db, remotes)
+	return f.sumClient(db, sumStore{f.store}, remotes)
 }
 
 // sumDB is the checksum database that the settings name.
@@ -203,10 +203,10 @@ func (f *ferry) sumDB() (sumdb.DB, error) {
 	return db, nil
 }
 
-// sumClient asks remotes about db and keeps what they say in the store.
-func (f *ferry) sumClient(db sumdb.DB, remotes []sumdb.Remote) (*sumdb.Client, error) {
+// sumClient asks remotes about db and keeps what they say.
+func (f *ferry) sumClient(db sumdb.DB, kept sumdb.Store, remotes []sumdb.Remote) (*sumdb.Client, error) {
 	return sumdb.New(sumdb.Config{
-		DB: db, Store: sumStore{f.store}, Exempt: strings.Join(f.cfg.NoSumdb, ","), Remotes: remotes, Logger: f.log,
+		DB: db, Store: kept, Exempt: strings.Join(f.cfg.NoSumdb, ","), Remotes: remotes, Logger: f.log,
 	})
 }
 

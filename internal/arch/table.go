@@ -22,6 +22,7 @@ func Rooms() []Room {
 		{"server", 0, "runs an HTTP server: listeners, middleware, health, metrics, graceful stop", nil},
 		{"service", 0, "installs goferry as a service of the user and takes it away again", nil},
 		{"shellenv", 0, "writes and takes away the lines of shell start-up files that put Go on the PATH, and on Windows the entries of the user's environment in the registry that do", nil},
+		{"tcptrace", 0, "counts what goes wrong on TCP connections to given addresses, as the Linux kernel sees it, by eBPF", nil},
 		{"text", 0, "turns message codes into Chinese and English", nil},
 		{"draw", 0, "draws a graph of named nodes as SVG, DOT, and one self-contained HTML page", nil},
 		{"sumdb", 1, "checks files against the checksum database and proxies it, online or from a store", []string{"goproxy", "store", "flight"}},
@@ -78,6 +79,8 @@ func owners() []owner {
 		{"golang.org/x/mod/sumdb/tlog", []string{"sumdb"}, "owner"},
 		{"github.com/ProtonMail/go-crypto/openpgp", []string{"toolchain"}, "owner"},
 		{"github.com/kardianos/service", []string{"service"}, "owner"}, // runs systemctl and launchctl
+		{"github.com/cilium/ebpf", []string{"tcptrace"}, "owner"},
+		{"github.com/cilium/ebpf/link", []string{"tcptrace"}, "owner"},
 		{"flag", []string{mainRoom}, "flag"},
 		{"github.com/spf13/pflag", []string{mainRoom}, "flag"},
 		{"github.com/spf13/cobra", []string{mainRoom}, "flag"},

@@ -257,6 +257,7 @@ const (
 	sameHost                   // they are about the same host
 	sameThing                  // they are about the same variable, file or program
 	throughIt                  // the cause is about the proxy on the way to the other's host
+	ofVariable                 // the cause is about the variable that the other comes from
 	upstreamOf                 // the cause is about an upstream, which would have brought what the other lacks
 )
 
@@ -267,6 +268,8 @@ func (j judge) related(by relation, c, f found) bool {
 		return slices.ContainsFunc(hostsOf(f.Finding), func(host string) bool { return slices.Contains(h, host) })
 	case sameThing:
 		return c.Subject != "" && c.Subject == f.Subject
+	case ofVariable:
+		return c.Subject != "" && c.Subject == f.Args["Var"]
 	case throughIt:
 		return j.through(hostsOf(c.Finding), hostsOf(f.Finding))
 	case upstreamOf:
@@ -285,10 +288,10 @@ func (j judge) through(proxies, hosts []string) bool {
 	})
 }
 
-// hostsOf are the hosts that a finding is about: its subject, and what Args name as Host or URL.
+// hostsOf are the hosts that a finding is about: its subject, and what Args name as Host, URL, or Other for one that is sent to.
 func hostsOf(f Finding) []string {
 	var hosts []string
-	for _, s := range []string{f.Subject, f.Args["Host"], f.Args["URL"], f.Args["Entry"]} {
+	for _, s := range []string{f.Subject, f.Args["Host"], f.Args["URL"], f.Args["Entry"], f.Args["Other"]} {
 		if h := hostOf(s); h != "" && !slices.Contains(hosts, h) {
 			hosts = append(hosts, h)
 		}

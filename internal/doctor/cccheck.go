@@ -74,7 +74,7 @@ const (
 	ccByEnv     ccWhy = "CGO_ENABLED" // in the environment
 	ccByGoEnv   ccWhy = "go env -w CGO_ENABLED"
 	ccByCross   ccWhy = "GOOS/GOARCH" // of another system
-	ccByNoCC    ccWhy = "CC"          // the default compiler is not in PATH
+	ccByNoCC    ccWhy = "no compiler" // the default one is not in PATH
 	ccByDefault ccWhy = "default"
 	ccByNobody  ccWhy = "unsupported" // the system has no cgo
 )
@@ -110,11 +110,15 @@ func ccDefault(x *Exam) string {
 // ccProjectWait bounds how long the go command may look through a project for C; of a very large one nothing is said.
 const ccProjectWait = 4 * time.Second
 
+// ccProbeWait bounds how long the compiler may take for all probes: those that wait for a licence server, or for somebody who
+// answers, would take for ever.
+const ccProbeWait = 6 * time.Second
+
 // ccCheck looks whether cgo can do what the project wants of it.
 func ccCheck(ctx context.Context, x *Exam) Outcome {
 	v := x.GoEnv.Values
 	if x.GoEnv.Version == "" || v["CGO_ENABLED"] == "" {
-		return Outcome{NotRun: NoTool, Detail: sdkErrorLine(x.GoEnv.Err)} // no go command: another check says so
+		return setKept(x) // no go command: another check says so
 	}
 	on := v["CGO_ENABLED"] == "1"
 	why := ccReason(x, on)
@@ -132,7 +136,9 @@ func ccCheck(ctx context.Context, x *Exam) Outcome {
 	cc := ccCommand(v["CC"])
 	var probed []Finding
 	if on {
-		probed = ccProbe(ctx, x, cc, &o)
+		probing, cancel := context.WithTimeout(ctx, ccProbeWait)
+		probed = ccProbe(probing, x, cc, &o)
+		cancel()
 		o.Facts = append(o.Facts, ccLibc(ctx, x))
 	}
 	o.Facts = append(o.Facts, Fact{Name: factCGO, Answer: answer, Value: string(why)})

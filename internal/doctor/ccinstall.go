@@ -236,6 +236,30 @@ func ccInstallMore(x *Exam, code string, pick func(ccSystem) string) []Fix {
 	return nil
 }
 
+// ccInstallNamed says how git or ssh comes to this machine.
+func ccInstallNamed(x *Exam, code, name string) []Fix {
+	switch {
+	case x.OS == "darwin": // which has ssh; git is one of the Command Line Tools
+		return []Fix{{Code: code, Kind: RunCommand, Command: []string{"xcode-select", "--install"}}}
+	case x.OS == "windows": // Git for Windows brings ssh
+		return []Fix{{Code: code, Kind: RunCommand, Command: []string{"winget", "install", "--exact", "--id", "Git.Git"}}}
+	}
+	s, _, ok := ccSystemOf(x)
+	if !ok {
+		return []Fix{{Code: code, Kind: ByHand}}
+	}
+	names := name
+	switch {
+	case name == "git" && s.tool == "emerge":
+		names = "dev-vcs/git"
+	case name == "ssh":
+		names = map[string]string{"apt-get": "openssh-client", "apk": "openssh-client", "dnf": "openssh-clients", "yum": "openssh-clients",
+			"zypper": "openssh-clients", "emerge": "net-misc/openssh"}[s.tool]
+		names = cmp.Or(names, "openssh")
+	}
+	return []Fix{s.ccPackages(code, names)}
+}
+
 // ccInstallLibrary says how the library with the file NAME.pc comes to this machine; nil where that is not known.
 func ccInstallLibrary(x *Exam, name string) []Fix {
 	return ccInstallMore(x, fixInstallLibrary, func(s ccSystem) string {
@@ -275,7 +299,12 @@ func ccCrossName(goos, goarch string) string {
 func ccUseCross(x *Exam, goos, goarch string) []Fix {
 	name := ccCrossName(goos, goarch)
 	var fixes []Fix
-	if name != "" && x.SDKs.Program(name) == "" && x.OS == "linux" {
+	v := x.GoEnv.Values
+	if goos == v["GOHOSTOS"] && goarch == v["GOHOSTARCH"] { // what is called gcc here is not for here
+		if fixes = ccInstall(x); x.SDKs.Program(name) == "" {
+			return append(fixes, Fix{Code: fixWithoutCGO, Kind: SetEnv, Key: "CGO_ENABLED", Value: "0"})
+		}
+	} else if name != "" && x.SDKs.Program(name) == "" && x.OS == "linux" {
 		fixes = ccInstallMore(x, fixInstallCross, func(s ccSystem) string { return s.cross[goos+"/"+goarch] })
 	}
 	if name != "" {

@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,19 +65,21 @@ func ccMSVC(program string) bool {
 // ccAbsent is the finding that the compiler is not there.
 func ccAbsent(x *Exam, cc []string) Finding {
 	f := Finding{Code: codeCCMissing, Severity: Fault, Subject: cc[0], Args: map[string]string{"Origin": "CC"}}
-	set := x.Env["CC"] != "" || x.GoEnv.Written["CC"] != ""
-	if set {
-		if x.SDKs.Program(ccDefault(x)) != "" {
-			fix := sdkUnset(x, "CC")
-			fix.Code, fix.Args = fixDefaultCC, map[string]string{"Key": "CC", "CC": ccDefault(x)}
-			f.Fixes = []Fix{fix}
-			return f
-		}
-	}
-	f.Fixes = ccInstall(x)
 	v := x.GoEnv.Values
-	if cross := v["GOOS"] != v["GOHOSTOS"] && v["GOHOSTOS"] != "" || v["GOARCH"] != v["GOHOSTARCH"] && v["GOHOSTARCH"] != ""; cross {
+	system := v["GOOS"] != v["GOHOSTOS"] && v["GOHOSTOS"] != ""
+	arch := v["GOARCH"] != v["GOHOSTARCH"] && v["GOHOSTARCH"] != ""
+	// The default one makes programs of 32 bit as well, and on macOS for both processors; of no other system or processor.
+	byDefault := !system && (!arch || x.OS == "darwin" || v["GOARCH"] == "386" && v["GOHOSTARCH"] == "amd64")
+	set := x.Env["CC"] != "" || x.GoEnv.Written["CC"] != ""
+	switch {
+	case set && byDefault && x.SDKs.Program(ccDefault(x)) != "":
+		fix := sdkUnset(x, "CC")
+		fix.Code, fix.Args = fixDefaultCC, map[string]string{"Key": "CC", "CC": ccDefault(x)}
+		f.Fixes = []Fix{fix}
+	case system || arch:
 		f.Fixes = ccUseCross(x, v["GOOS"], v["GOARCH"])
+	default:
+		f.Fixes = ccInstall(x)
 	}
 	return f
 }
@@ -188,8 +192,16 @@ func (p ccProber) compile(ctx context.Context, text string, link bool) (ok bool,
 	} else {
 		args = append(args, "-c", "-o", filepath.Join(p.dir, "probe.o"), "probe.c")
 	}
+	made := args[slices.Index(args, "-o")+1]
+	_ = os.Remove(made) // that of the probe before
 	res, err := p.exec(ctx, args...)
-	return err == nil && res.ExitCode == 0, string(res.Stderr), err
+	said = string(res.Stderr)
+	if err == nil && res.ExitCode == 0 {
+		if _, missing := os.Stat(made); missing != nil {
+			return false, cmp.Or(said, "it ended well, and wrote no file"), nil
+		}
+	}
+	return err == nil && res.ExitCode == 0, said, err
 }
 
 // run goes the whole way, and on a failure finds out how far it gets. Without a code it could not be tried.
@@ -236,6 +248,13 @@ func (p ccProber) run(ctx context.Context) (f Finding, ok bool, said string) {
 
 // flagFixes takes away the flags of the user that are to blame: those without which it works.
 func (p ccProber) flagFixes(ctx context.Context) (fixes []Fix) {
+	if alone := []string{ccDefault(p.x)}; (p.x.Env["CC"] != "" || p.x.GoEnv.Written["CC"] != "") && !slices.Equal(p.cc, alone) {
+		if ok, _, err := (ccProber{p.x, alone, p.dir}).compile(ctx, ccWhole, true); ok && err == nil {
+			fix := sdkUnset(p.x, "CC")
+			fix.Code, fix.Args = fixDefaultCC, map[string]string{"Key": "CC", "CC": alone[0]}
+			return []Fix{fix}
+		}
+	}
 	for _, key := range []string{"CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_LDFLAGS"} {
 		if p.x.Env[key] == "" && p.x.GoEnv.Written[key] == "" {
 			continue

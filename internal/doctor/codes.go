@@ -25,7 +25,7 @@ func codeLists() []func() []string {
 
 func factLists() []func() []string {
 	return []func() []string{
-		networkFacts, httpFacts, proxyFacts, mirrorFacts, sumFacts, walkFacts,
+		networkFacts, traceFacts, httpFacts, proxyFacts, mirrorFacts, sumFacts, walkFacts,
 		settingsFactNames, goproxyFactNames, gosumdbFactNames, goprivateFactNames, goflagsFactNames, gomodFactNames, gitFactNames, modcacheFactNames, diskFactNames,
 		sdkFactNames, ccFactNames,
 	}

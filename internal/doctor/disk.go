@@ -13,13 +13,14 @@ import (
 
 // What is found about disks and the folders of the go command beside the module cache.
 const (
-	codeDiskFull    = "disk-full"
-	codeDiskLow     = "disk-low"
-	codeInodesFull  = "inodes-full"
-	codeDiskReadErr = "folder-not-writable"
-	codeTmpMissing  = "gotmpdir-missing"
-	codeTmpNoExec   = "tmp-noexec"
-	codeCacheOff    = "gocache-off"
+	codeDiskFull     = "disk-full"
+	codeDiskLow      = "disk-low"
+	codeInodesFull   = "inodes-full"
+	codeDiskReadErr  = "folder-not-writable"
+	codeTmpMissing   = "gotmpdir-missing"
+	codeTmpNoExec    = "tmp-noexec"
+	codeCacheOff     = "gocache-off"
+	codeCacheNowhere = "gocache-not-set"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 )
 
 func diskCodes() []string {
-	return []string{codeDiskFull, codeDiskLow, codeInodesFull, codeDiskReadErr, codeTmpMissing, codeTmpNoExec, codeCacheOff}
+	return []string{codeDiskFull, codeDiskLow, codeInodesFull, codeDiskReadErr, codeTmpMissing, codeTmpNoExec, codeCacheOff, codeCacheNowhere}
 }
 
 func diskFixCodes() []string { return []string{fixCleanBuild, fixTmpDir} }
@@ -61,6 +62,9 @@ func checkDisk(_ context.Context, x *Exam, sys mcSystem) Outcome {
 	if setOf(x, "GOCACHE") == "off" { // refused since Go 1.12
 		f := setFinding(codeCacheOff, Fault, "GOCACHE")
 		f.Facts, f.Fixes = setEvidence(x, "GOCACHE"), []Fix{setFix(x, "GOCACHE", "")}
+		if setFrom(x, "GOCACHE") == setDefault { // what go env says where it finds no place
+			f.Code, f.Fixes = codeCacheNowhere, mcSetHome(x)
+		}
 		out.Findings = append(out.Findings, f)
 	}
 	var seen []string
@@ -159,12 +163,16 @@ func diskUse(x *Exam, sys mcSystem, p diskPlace, d mcDisk) []Finding {
 		return nil
 	}
 	var found []Finding
+	if p.key == "GOTMPDIR" && p.at != p.dir {
+		return nil // it is not there, which was found
+	}
 	if sys.may(p.at) == No {
 		f := setFinding(codeDiskReadErr, Fault, p.at, "Dir", p.at, "Key", p.key)
-		if info, err := os.Stat(p.at); err == nil && !d.ReadOnly && p.key == "GOCACHE" && sys.uid > 0 && sys.owner(info) >= 0 && sys.owner(info) != sys.uid {
-			f.Facts = []Fact{{Name: factCacheOwner, Answer: Yes, Value: mcUserName(sys.owner(info))}}
-			f.Fixes = []Fix{mcChown(sys, p.at)}
-		} else {
+		owner, fixes := mcOwned(x, sys, p.at)
+		if owner >= 0 && owner != sys.uid {
+			f.Facts = []Fact{{Name: factCacheOwner, Answer: Yes, Value: mcUserName(owner)}}
+		}
+		if f.Fixes = fixes; len(fixes) == 0 {
 			f.Fixes = []Fix{{Code: fixCacheMove, Kind: ByHand, Args: setArgs("Setting", p.key, "Dir", p.at)}}
 		}
 		found = append(found, f)
@@ -174,7 +182,7 @@ func diskUse(x *Exam, sys mcSystem, p diskPlace, d mcDisk) []Finding {
 		f.Facts = []Fact{{Name: factCacheFS, Answer: Yes, Value: d.Kind}}
 		dir := filepath.Join(x.Home, ".cache", "go-tmp")
 		if quoted := "'" + strings.ReplaceAll(dir, "'", `'\''`) + "'"; x.Home != "" && setFrom(x, "GOTMPDIR") != setInEnv {
-			f.Fixes = []Fix{{Code: fixTmpDir, Kind: RunCommand, Command: []string{"sh", "-c", "mkdir -p " + quoted + " && go env -w GOTMPDIR=" + quoted}}}
+			f.Fixes = []Fix{{Code: fixTmpDir, Kind: RunCommand, File: x.GoEnv.File, Command: []string{"sh", "-c", "mkdir -p " + quoted + " && go env -w GOTMPDIR=" + quoted}}}
 		} else {
 			f.Fixes = []Fix{{Code: fixCacheMove, Kind: ByHand, Args: setArgs("Setting", p.key, "Dir", p.at)}}
 		}
@@ -183,10 +191,13 @@ func diskUse(x *Exam, sys mcSystem, p diskPlace, d mcDisk) []Finding {
 	return found
 }
 
-// diskTmpMissing is about a GOTMPDIR that is not there: the go command makes none.
+// diskTmpMissing is about a GOTMPDIR, or where there is none a TMPDIR, that is not there: the go command makes none.
 func diskTmpMissing(x *Exam) (Finding, bool) {
-	const key = "GOTMPDIR"
+	key := "GOTMPDIR"
 	dir := setOf(x, key)
+	if dir == "" && x.OS != "windows" {
+		key, dir = "TMPDIR", x.Env["TMPDIR"]
+	}
 	if dir == "" || setIsDir(dir) {
 		return Finding{}, false
 	}

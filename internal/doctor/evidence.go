@@ -42,13 +42,15 @@ const (
 	factGoferry      = "goferry-gets-through"
 	factThroughProxy = "through-proxy"
 	factOpened       = "opened-by-gateway" // with an authority that is trusted
+	factNarrow       = "small-packets-answered"
+	factLacks        = "intermediate-missing"
 )
 
 func networkFacts() []string {
 	return []string{factReached, factResolves, factOthersSay, factSeveral, factImpossible, factAnyName, factOneResolver, factConfirmed,
 		factConnects, factConnects6, factControl, factElsewhere, factHandshake, factHandshake4, factAgain, factSmall, factPieces,
 		factHTTP1, factOtherName, factNameAway, factIssuer, factIssuerKind, factCertNames, factCertUntil, factMinted, factServerTime,
-		factALPN, factGoferry, factThroughProxy, factOpened}
+		factALPN, factGoferry, factThroughProxy, factOpened, factNarrow, factLacks, factHostsFile}
 }
 
 // An evidencer collects facts; what was never tried is none.
@@ -123,6 +125,7 @@ func (r *Reached) nameFacts(e *evidencer) {
 	if n.System.Asked == Unmeasured {
 		(*e)[len(*e)-1] = Fact{Name: factResolves, Answer: Unmeasured, Reason: OutOfTime}
 	}
+	r.hostsFact(e)
 	var odd []string
 	for _, a := range n.System.Addrs {
 		if o := dnsOddness(a); o != addrFine && o != addrPrivate {
@@ -254,6 +257,13 @@ func (r *Reached) tlsFacts(e *evidencer) {
 			e.add(factCertUntil, Yes, c.NotBefore.UTC().Format(time.DateOnly)+" … "+c.NotAfter.UTC().Format(time.DateOnly))
 		}
 	}
+	if p.lacks != "" {
+		value := ""
+		if p.lacksOne != nil {
+			value = subjectName(p.lacksOne)
+		}
+		e.add(factLacks, p.lacks, value)
+	}
 	if p.invented.Answer != "" {
 		e.add(factMinted, yes(p.minted), "")
 	}
@@ -264,7 +274,7 @@ func (r *Reached) tlsFacts(e *evidencer) {
 	for _, v := range []struct {
 		name string
 		step Step
-	}{{factSmall, p.small}, {factPieces, p.pieces}, {factHTTP1, p.http1}, {factOtherName, p.noName}, {factNameAway, p.away}} {
+	}{{factSmall, p.small}, {factPieces, p.pieces}, {factNarrow, p.narrow}, {factHTTP1, p.http1}, {factOtherName, p.noName}, {factNameAway, p.away}} {
 		if v.step.Answer != "" {
 			e.add(v.name, answered(v.step), "")
 		}

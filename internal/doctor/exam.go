@@ -17,19 +17,23 @@ import (
 // it is given, so that a test can give another one. Checks share it and change nothing of it.
 type Exam struct {
 	OS, Arch string
-	Home     string // of the user
+	Home     string // of the user, as HOME says it
+	Account  string // the home folder that the system has for the user; empty where it is not known
 	Dir      string // the folder where the user stands
 	// OSRelease is the text of /etc/os-release, or of /usr/lib/os-release; empty where there is none.
 	OSRelease string
 	Env       map[string]string
+	Secrets   []string // further ones, as those of a netrc file, which must not be shown; see SecretsOf
 	GoEnv     GoEnv
 	Runner    *gocmd.Runner // of the user's environment
 	Targets   []Target      // what the go command would ask, in its order, then the SDK hosts
 	SumDB     string        // GOSUMDB as it is in force
 	Mirrors   []string      // URLs of the public module proxies that goferry knows, to tell them from private ones
 	Net       Net
+	Hosts     HostsFile                                                        // by which the system knows hosts without asking
 	SDKs      toolchain.Finder                                                 // where Gos may be
 	Verify    func(ctx context.Context, root string) (toolchain.Report, error) // of a Go, without a download; nil for nobody
+	Trace     *Trace                                                           // what the kernel sees of connections; nil where nobody wants to know
 
 	memo *memo // see Sharing; nil for none
 }
@@ -81,6 +85,9 @@ type Net struct {
 	DoH []string
 	// Dial makes connections and UDP sockets, to addresses alone.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// DialNarrow makes connections whose packets are small in both directions, to tell whether large ones are lost;
+	// nil where the system cannot.
+	DialNarrow func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Roots are the authorities that are trusted; nil for the system's.
 	Roots *x509.CertPool
 	// Control is a host name that nobody has a reason to block, for comparison.

@@ -20,6 +20,7 @@ type Recognized struct {
 	Text   string            `json:"text"`             // that line, without passwords
 	Args   map[string]string `json:"args,omitempty"`   // for the text: the host, the file
 	Checks []string          `json:"checks,omitempty"` // those that find out what is behind it here
+	Fixes  []Fix             `json:"fixes,omitempty"`  // see Mend
 }
 
 // maxExplained bounds the known messages of one text, and maxExplainLine the bytes of a line that are looked at.

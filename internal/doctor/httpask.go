@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/goferry/goferry/internal/goproxy"
@@ -102,15 +103,29 @@ type httpWatch struct {
 	answer  *httpAnswer
 	silence *time.Timer
 	wait    time.Duration
+	shake   *time.Timer                // looks after a handshake that takes long
+	late    time.Duration              // before it does
+	next    atomic.Pointer[httpTarget] // of the request under way
 }
+
+// A httpTarget is where a request goes.
+type httpTarget struct{ url, via *url.URL }
 
 // ask sends one request and reads what ask wants of the answer. It never takes longer than the waits of
 // Net say, nor than ctx.
 func (l *httpLine) ask(ctx context.Context, ask httpAsk) httpAnswer {
 	a := httpAnswer{url: ask.url, length: -1}
+	whole := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := &httpWatch{trace: &httpTrace{op: transport.OpProxy, since: time.Now()}, answer: &a}
+	w.late = httpWait(l.x.Net.TLSWait, 4*time.Second)
+	w.shake = time.AfterFunc(time.Hour, func() {
+		if !l.comesAbout(whole, *w.next.Load()) && w.trace.during(transport.OpTLS) {
+			cancel(errHTTPSilent)
+		}
+	})
+	defer w.shake.Stop()
 	w.wait = httpWait(ask.wait, httpWait(l.x.Net.AnswerWait, 5*time.Second))
 	w.silence = time.AfterFunc(time.Hour, func() { cancel(errHTTPSilent) })
 	defer w.silence.Stop()
@@ -171,8 +186,18 @@ func (l *httpLine) send(ctx context.Context, ask httpAsk, w *httpWatch) (*http.R
 func (w *httpWatch) route(l *httpLine, u *url.URL) {
 	via, _ := l.proxy(u)
 	w.answer.via = via
+	w.next.Store(&httpTarget{u, via})
 	w.trace.routed(via)
 	w.silence.Stop()
+}
+
+// comesAbout reports whether a handshake that takes long is worth waiting for, as the go command would: the check of the way
+// saw one come about. Where that saw none nobody waits any longer.
+func (l *httpLine) comesAbout(ctx context.Context, t httpTarget) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	return l.x.Reach(ctx, Target{URL: &url.URL{Scheme: t.url.Scheme, Host: t.url.Host}, Proxy: t.via}).Works()
 }
 
 func (w *httpWatch) hooks() *httptrace.ClientTrace {
@@ -180,8 +205,10 @@ func (w *httpWatch) hooks() *httptrace.ClientTrace {
 		TLSHandshakeStart: func() {
 			if w.trace.shaking() {
 				w.silence.Stop() // the handshake has a bound of its own
+				w.shake.Reset(w.late)
 			}
 		},
+		TLSHandshakeDone: func(tls.ConnectionState, error) { w.shake.Stop() },
 		GotConn: func(info httptrace.GotConnInfo) {
 			w.trace.at(transport.OpWrite)
 			conn, ok := info.Conn.(*tls.Conn)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,6 +42,7 @@ const (
 	factOtherRate    = "other-rate"
 	factRedirect     = "redirects-to"
 	factControlMoved = "control-redirected"
+	factControlPage  = "control-page"
 )
 
 // Fixes of these checks.
@@ -60,7 +62,7 @@ func httpCodes() []string {
 
 func httpFacts() []string {
 	return []string{factAnswers, factOverHTTP1, factOverHTTP2, factFirstByte, factRate, factStoppedAt, factFirstRate, factOtherRate,
-		factRedirect, factControlMoved}
+		factRedirect, factControlMoved, factControlPage}
 }
 
 func httpFixes() []string {
@@ -113,14 +115,14 @@ func httpCheck(ctx context.Context, x *Exam) Outcome {
 		return Outcome{NotRun: NotNeeded}
 	}
 	var portal Finding
-	inside := false
+	inside, alone := false, false
 	var trouble sync.Once
 	var wg, side sync.WaitGroup
 	for _, l := range looks {
 		// Whether there is a portal is asked beside what else is found out about a failure: both take long.
 		l.trouble = func() {
 			trouble.Do(func() {
-				side.Go(func() { portal, inside = httpPortal(ctx, x) })
+				side.Go(func() { portal, inside, alone = httpPortal(ctx, x) })
 			})
 		}
 		wg.Go(func() { l.look(ctx, x) })
@@ -131,13 +133,15 @@ func httpCheck(ctx context.Context, x *Exam) Outcome {
 	for _, l := range looks {
 		l.judgeRate(x, looks)
 		l.settle(looks)
+		l.trace(x)
 		if l.unasked {
 			beyond = append(beyond, subjectOf(l.t))
 		}
 		o.Findings = append(o.Findings, l.findings...)
 		o.Facts = append(o.Facts, l.facts...)
 	}
-	if side.Wait(); inside {
+	side.Wait()
+	if inside && !(alone && slices.ContainsFunc(looks, func(l *httpLook) bool { return l.answered && !(l.t.URL.Scheme == "http" && l.first.html()) })) {
 		o.Findings = append([]Finding{portal}, o.Findings...)
 	}
 	if len(beyond) > 0 {
@@ -228,7 +232,7 @@ func (l *httpLook) patient(ctx context.Context, x *Exam, line *httpLine, ask htt
 	l.trouble()
 	if a.unreached() || a.op == transport.OpRedirect {
 		if len(a.hops) > 0 {
-			l.redirectBroken(x, a)
+			l.redirectBroken(ctx, x, a)
 		}
 		return a
 	}

@@ -84,7 +84,7 @@ func slowed(burst, step int, every time.Duration) http.Handler {
 	})
 }
 
-func TestHTTPCheck(t *testing.T) {
+func httpScenarios(t *testing.T, rec *record) {
 	const one = "https://a.example.com,direct"
 	type lab = *httpLab
 	tests := []struct {
@@ -147,7 +147,7 @@ func TestHTTPCheck(t *testing.T) {
 		{"host of zips blocked", one, func(l lab) {
 			l.https("a.example.com", zipsAlone(http.RedirectHandler("https://store.example.com/z", http.StatusFound), l.at("")), true)
 			l.addr("store.example.com")
-		}, []string{"fault redirect-blocked"}},
+		}, []string{"fault redirect-blocked", "fault tcp-refused"}},
 		{"redirect to http", one, func(l lab) {
 			l.https("a.example.com", zipsAlone(http.RedirectHandler("http://store.example.com/z", http.StatusFound), l.at("")), true)
 		}, []string{"fault redirect-blocked"}},
@@ -175,6 +175,7 @@ func TestHTTPCheck(t *testing.T) {
 			l := newHTTPLab(t)
 			tt.set(l)
 			o := httpCheck(t.Context(), l.exam(tt.goproxy))
+			rec.add(tt.name, strings.Join(tt.want, " "), strings.Join(said(o), " "))
 			textsFit(t, o.Findings)
 			if diff := cmp.Diff(tt.want, said(o)); diff != "" {
 				t.Errorf("-want +got\n%s\n%+v", diff, o)
@@ -183,8 +184,8 @@ func TestHTTPCheck(t *testing.T) {
 	}
 }
 
-// TestHTTPPortal has a network that answers plain http itself, and lets nothing else through.
-func TestHTTPPortal(t *testing.T) {
+// portalScenarios have a network that answers plain http itself, and lets nothing else through.
+func portalScenarios(t *testing.T, rec *record) {
 	tests := []struct {
 		name string
 		set  func(l *httpLab)
@@ -203,6 +204,15 @@ func TestHTTPPortal(t *testing.T) {
 			l.http("control.example.net", http.RedirectHandler("http://www.control.example.net/", http.StatusFound))
 			l.http("www.control.example.net", page())
 		}, []string{"not run: no-network"}},
+		{"shows its page there, and HTTPS does not get through", func(l *httpLab) { l.http("control.example.net", page()) }, []string{"fault captive-portal", "not run: no-network"}},
+		{"has that page over HTTPS, too", func(l *httpLab) {
+			l.http("control.example.com", page())
+			l.https("control.example.com", page(), true)
+		}, []string{"not run: no-network"}},
+		{"shows its page there, and somebody else answers", func(l *httpLab) {
+			l.http("control.example.net", page())
+			l.https("b.example.com", l.at(""), true)
+		}, []string{"not run: no-network"}},
 		{"is dead as well", func(l *httpLab) { l.addr("control.example.net") }, []string{"not run: no-network"}},
 	}
 	for _, tt := range tests {
@@ -211,9 +221,14 @@ func TestHTTPPortal(t *testing.T) {
 			l := newHTTPLab(t)
 			l.addr("a.example.com") // nothing answers there
 			tt.set(l)
-			x := l.exam("https://a.example.com")
+			x := l.exam("https://a.example.com,https://b.example.com")
 			x.Net.Control = "control.example.net"
-			if diff := cmp.Diff(tt.want, said(httpCheck(t.Context(), x))); diff != "" {
+			if _, ok := l.addrs["control.example.com"]; ok { // for which there is a certificate
+				x.Net.Control = "control.example.com"
+			}
+			got := said(httpCheck(t.Context(), x))
+			rec.add(tt.name, strings.Join(tt.want, " "), strings.Join(got, " "))
+			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

@@ -192,12 +192,30 @@ func httpOwner(host string) string {
 	return strings.Join(parts[max(len(parts)-2, 0):], ".")
 }
 
-// redirectBroken says that the server answers, but sends to a host that does not.
-func (l *httpLook) redirectBroken(x *Exam, a httpAnswer) {
+// redirectBroken says that the server answers, but sends to a host that does not, and what keeps us from that one.
+func (l *httpLook) redirectBroken(ctx context.Context, x *Exam, a httpAnswer) {
 	f := l.finding(x, codeRedirectBroken, a, map[string]string{"Host": l.t.URL.Hostname(), "Other": a.url.Hostname(), "Err": httpText(a)})
 	f.Facts = append(f.Facts, Fact{Name: factRedirect, Answer: Yes, Value: a.url.Hostname()})
 	f.Fixes = append([]Fix{{Code: fixAllowHost, Kind: ByHand, Args: map[string]string{"Host": a.url.Hostname()}}}, l.otherWays(x)...)
-	l.findings = append(l.findings, f)
+	l.findings = append(l.findings, append(x.redirectWhy(ctx, l.t, a, f), f)...)
+}
+
+// redirectWhy are the findings about the way to the host that t sends to, which is where a failed. f follows from them.
+func (x *Exam) redirectWhy(ctx context.Context, t Target, a httpAnswer, f Finding) []Finding {
+	if !a.unreached() || a.op == transport.OpProxy {
+		return nil // the host is there, or the proxy speaks for it
+	}
+	t.URL = &url.URL{Scheme: a.url.Scheme, Host: a.url.Host, Path: "/"}
+	t.Proxy = a.via
+	r := x.Reach(ctx, t)
+	if r.Works() || r.Verdict == VerdictUnknown || r.Op == transport.OpProxy {
+		return nil
+	}
+	list := x.networkFindings(r, f.Severity)
+	for i := range list {
+		list[i].Fixes = append(list[i].Fixes, f.Fixes...)
+	}
+	return list
 }
 
 // measure fetches a zip to see whether it comes, and how fast.
@@ -271,31 +289,38 @@ func httpRates(a httpAnswer) (head, tail int64) {
 }
 
 // httpPortal asks over plain http for a page that does not exist of a host that nobody has a reason to block. A portal
-// sends to its own page.
-func httpPortal(ctx context.Context, x *Exam) (Finding, bool) {
+// sends to its own page, or shows it there; then the same host does not prove itself over https. That is a portal only if
+// nobody else answers: alone reports that.
+func httpPortal(ctx context.Context, x *Exam) (f Finding, inside, alone bool) {
 	if x.Net.Control == "" {
-		return Finding{}, false
+		return Finding{}, false, false
 	}
 	line := httpLineOf(x, true, nil)
 	defer line.Close()
 	u := &url.URL{Scheme: "http", Host: x.Net.Control, Path: "/" + strings.ToLower(rand.Text())}
 	if via, err := line.proxy(u); err != nil || via != nil {
-		return Finding{}, false // the proxy's pages are no portal's
+		return Finding{}, false, false // the proxy's pages are no portal's
 	}
 	a := line.ask(ctx, httpAsk{url: u, limit: httpSmall, keep: true, wait: httpWait(x.Net.AnswerWait, 5*time.Second) / 2})
 	moved := len(a.hops) > 0 && !httpKin(a.hops[len(a.hops)-1], x.Net.Control)
 	// A redirect that cannot be followed, to a name that is known inside alone, says as much.
 	if a.status != http.StatusNetworkAuthenticationRequired && !moved {
-		return Finding{}, false
+		c := x.lookAtControl(ctx, nil)
+		if alone = a.ok() && a.html() && len(a.hops) == 0 && (c.way.Connect.failed() || c.way.TLS.failed()); !alone {
+			return Finding{}, false, false
+		}
 	}
-	f := Finding{Code: codeCaptivePortal, Severity: Fault, Subject: x.Net.Control, Op: transport.OpRead,
+	f = Finding{Code: codeCaptivePortal, Severity: Fault, Subject: x.Net.Control, Op: transport.OpRead,
 		Args:  map[string]string{"Host": x.Net.Control, "Status": strconv.Itoa(a.status), "Text": http.StatusText(a.status)},
 		Facts: []Fact{{Name: factControlMoved, Answer: No}},
 		Fixes: []Fix{{Code: fixLogInPage, Kind: ByHand}}}
-	if moved {
+	switch {
+	case moved:
 		f.Facts[0] = Fact{Name: factControlMoved, Answer: Yes, Value: a.url.Hostname()}
+	case alone:
+		f.Facts[0] = Fact{Name: factControlPage, Answer: Yes, Value: x.Net.Control}
 	}
-	return f, true
+	return f, true, alone
 }
 
 // httpKin reports whether one host is the other, with www. before it, or below it.

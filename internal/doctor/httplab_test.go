@@ -24,7 +24,7 @@ import (
 // httpLab is a small internet: names with servers behind them, of which all are on loopback. Every name has an
 // address of its own that could be real, which Dial leads to the server.
 type httpLab struct {
-	t      *testing.T
+	t      testing.TB
 	up     *goproxytest.Handler
 	mu     sync.Mutex
 	addrs  map[string]netip.Addr     // of names
@@ -33,7 +33,7 @@ type httpLab struct {
 	roots  *x509.CertPool
 }
 
-func newHTTPLab(t *testing.T) *httpLab {
+func newHTTPLab(t testing.TB) *httpLab {
 	t.Helper()
 	up, err := goproxytest.NewHandler(goproxytest.Options{})
 	if err != nil {

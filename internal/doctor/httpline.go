@@ -5,12 +5,16 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/goferry/goferry/internal/transport"
@@ -120,6 +124,13 @@ func (t *httpTrace) shaking() (withServer bool) {
 	return true
 }
 
+// during reports whether op is under way.
+func (t *httpTrace) during(op transport.Op) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.op == op && !t.ended
+}
+
 // end closes the books, and returns the step that was under way.
 func (t *httpTrace) end() (op transport.Op, took Timing, addr string, h2 bool) {
 	t.mu.Lock()
@@ -157,12 +168,13 @@ func httpLineOf(x *Exam, h1 bool, proxy func(*url.URL) (*url.URL, error)) *httpL
 		Proxy:               func(r *http.Request) (*url.URL, error) { return l.proxy(r.URL) },
 		DialContext:         l.dial,
 		TLSClientConfig:     conf,
-		TLSHandshakeTimeout: httpWait(x.Net.TLSWait, 4*time.Second),
+		TLSHandshakeTimeout: httpWait(x.Net.TLSWait, 4*time.Second) * 5 / 2, // 10 s, as net/http.DefaultTransport has it; see comesAbout
 		ForceAttemptHTTP2:   !l.h1,
 		// The rest of a large header is no answer that a Go proxy gives.
 		MaxResponseHeaderBytes: 1 << 20,
 		OnProxyConnectResponse: proxyConnectAnswer,
 	}
+	l.tr.RegisterProtocol("file", http.NewFileTransport(fileTree{drives: x.OS == "windows"})) // a tree of files is an upstream, too
 	if l.h1 {
 		l.tr.Protocols = new(http.Protocols)
 		l.tr.Protocols.SetHTTP1(true)
@@ -346,4 +358,22 @@ func httpFailure(op transport.Op, err error) (transport.Op, transport.Failure) {
 		f = transport.ProxyRefused
 	}
 	return op, f
+}
+
+// A fileTree serves the files of this machine by the paths of file URLs.
+type fileTree struct{ drives bool }
+
+// Open implements http.FileSystem. On a system with drives the path is /C:/folder.
+func (t fileTree) Open(name string) (http.File, error) {
+	if t.drives {
+		name = strings.TrimPrefix(name, "/")
+	}
+	f, err := os.Open(filepath.FromSlash(name))
+	if errors.Is(err, syscall.ENOTDIR) { // there is a file where a folder would be
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }

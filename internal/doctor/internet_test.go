@@ -32,6 +32,8 @@ type internet struct {
 	noRoute  []netip.Addr
 	widest   int // longest packet that gets through; 0 for any
 
+	// content is what servers answer that have nothing of their own; nil for an empty page.
+	content http.Handler
 	// listen is where servers and resolvers listen: by default on loopback, at a port that is found for them.
 	listen func(network, addr string) (net.Listener, net.PacketConn, error)
 
@@ -45,8 +47,9 @@ type internet struct {
 type simDNS struct {
 	silent bool
 	code   int
-	addrs  []netip.Addr // of both kinds; those that are asked for are sent
-	then   *simDNS      // a second answer
+	addrs  []netip.Addr  // of both kinds; those that are asked for are sent
+	then   *simDNS       // a second answer
+	late   time.Duration // before then
 }
 
 type simResolver func(host string, kind uint16) simDNS
@@ -68,7 +71,7 @@ func addrs(list ...string) []netip.Addr {
 }
 
 // newInternet is healthy: a mirror and a control, both known to all resolvers.
-func newInternet(t testing.TB) *internet { return newInternetAt(t, onLoopback) }
+func newInternet(t testing.TB) *internet { return newInternetAt(t, onLoopback, nil) }
 
 func onLoopback(network, _ string) (l net.Listener, pc net.PacketConn, err error) {
 	if network == "udp" {
@@ -79,8 +82,8 @@ func onLoopback(network, _ string) (l net.Listener, pc net.PacketConn, err error
 	return l, pc, err
 }
 
-func newInternetAt(t testing.TB, listen func(string, string) (net.Listener, net.PacketConn, error)) *internet {
-	n := &internet{listen: listen, t: t, ca: newSimCA(t, "Test Root", "Trusted Authority"), servers: map[netip.AddrPort]*simServer{},
+func newInternetAt(t testing.TB, listen func(string, string) (net.Listener, net.PacketConn, error), content http.Handler) *internet {
+	n := &internet{listen: listen, content: content, t: t, ca: newSimCA(t, "Test Root", "Trusted Authority"), servers: map[netip.AddrPort]*simServer{},
 		truth: map[string][]netip.Addr{simHost: addrs("45.77.1.10"), simControl: addrs("93.184.1.1")}, udp: map[string]simResolver{},
 		real: map[string]string{}, leave: map[string]func(){}}
 	n.system, n.doh = n.honest, n.honest
@@ -175,17 +178,22 @@ func (n *internet) udpServer(addr string, r simResolver) {
 			if q.Unpack(buf[:size]) != nil {
 				continue
 			}
-			d := r(q.Question[0].Name, q.Question[0].Qtype)
-			for ; !d.silent; d = *d.then {
-				if packed, err := d.reply(q).Pack(); err == nil {
-					pc.WriteTo(packed, from)
-				}
-				if d.then == nil {
-					break
-				}
-			}
+			go func() { answerUDP(pc, from, q, r(q.Question[0].Name, q.Question[0].Qtype)) }()
 		}
 	}()
+}
+
+// answerUDP sends an answer, and what comes behind it.
+func answerUDP(pc net.PacketConn, to net.Addr, q *dns.Msg, d simDNS) {
+	for ; !d.silent; d = *d.then {
+		if packed, err := d.reply(q).Pack(); err == nil {
+			pc.WriteTo(packed, to)
+		}
+		if d.then == nil {
+			return
+		}
+		<-time.After(d.late)
+	}
 }
 
 func (d simDNS) reply(q *dns.Msg) *dns.Msg {

@@ -116,7 +116,10 @@ func mirrorCheck(ctx context.Context, x *Exam) Outcome {
 	var beyond []string
 	newest := mirrorNewest(ctx, x, looks, &truth)
 	for _, l := range looks {
-		if l.zip.status == 0 {
+		switch {
+		case l.zip.status == 0 && len(l.zip.hops) > 0: // it answers, and sends to who does not
+			beyond = append(beyond, l.zip.url.Host)
+		case l.zip.status == 0:
 			beyond = append(beyond, subjectOf(l.t))
 		}
 		l.judgeHash(x, &truth, &o)

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +13,7 @@ import (
 
 const labSumDB = "sumdb.example.com"
 
-func TestMirrorCheck(t *testing.T) {
+func mirrorScenarios(t *testing.T, rec *record) {
 	const one, two = "https://a.example.com,direct", "https://a.example.com,https://b.example.com"
 	type lab = *httpLab
 	both := func(a, b string) func(lab) {
@@ -69,6 +71,7 @@ func TestMirrorCheck(t *testing.T) {
 			l := newHTTPLab(t)
 			tt.set(l)
 			o := mirrorCheck(t.Context(), l.exam(tt.goproxy))
+			rec.add(tt.name, strings.Join(tt.want, " "), strings.Join(said(o), " "))
 			textsFit(t, o.Findings)
 			if diff := cmp.Diff(tt.want, said(o)); diff != "" {
 				t.Errorf("-want +got\n%s\n%+v", diff, o)
@@ -115,7 +118,39 @@ func TestMirrorBaseline(t *testing.T) {
 	}
 }
 
-func TestSumCheck(t *testing.T) {
+// TestSumFiles is a bundle that brings the records of what is in it, and no more.
+func TestSumFiles(t *testing.T) {
+	l := newHTTPLab(t)
+	dir := t.TempDir()
+	writeTree(t, dir, map[string]string{"sumdb/" + labSumDB + "/supported": ""})
+	x := l.exam("file://" + filepath.ToSlash(dir))
+	o := sumCheck(t.Context(), x)
+	if o.NotRun != "" || len(o.Findings) != 0 || answerOf(o.Facts, factSumVia) != Yes || answerOf(o.Facts, factSumVerified) != Unmeasured {
+		t.Errorf("found %+v", o)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "sumdb")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"fault sumdb-unreachable"}, said(sumCheck(t.Context(), x))); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// writeTree writes files by their names.
+func writeTree(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func sumScenarios(t *testing.T, rec *record) {
 	const one, two, pipe = "https://a.example.com,direct", "https://a.example.com,https://b.example.com", "https://a.example.com|https://b.example.com"
 	type lab = *httpLab
 	db := func(l lab) { l.https(labSumDB, l.at("/sumdb/"+labSumDB), true) }
@@ -138,6 +173,9 @@ func TestSumCheck(t *testing.T) {
 		{name: "at a URL of its own", goproxy: one, gosumdb: func(l lab) string { return l.up.GOSUMDB() + " https://c.example.com" },
 			set: []func(lab){up("a.example.com", "/503", true), up("c.example.com", "/sumdb/"+labSumDB, true)}},
 		{name: "off", goproxy: one, gosumdb: func(lab) string { return "off" }, want: []string{"not run: not-needed"}},
+		{name: "GOPROXY is off, and nothing is fetched", goproxy: "off", want: []string{"not run: not-needed"}},
+		{name: "after an error the second has it not, but direct ends the list", goproxy: pipe + "|direct",
+			set: []func(lab){up("a.example.com", "/sumdb-503", true), up("b.example.com", "/nosumdb", true), db}},
 		{name: "not to be read", goproxy: one, gosumdb: func(lab) string { return "on" }, want: []string{"not run: not-readable"}},
 
 		{name: "nobody has it", goproxy: one, set: []func(lab){up("a.example.com", "/nosumdb", true)}, want: []string{"fault sumdb-unreachable"}, fix: fixOtherMirror},
@@ -147,6 +185,10 @@ func TestSumCheck(t *testing.T) {
 			want: []string{"fault sumdb-unreachable"}, fix: fixSumVia},
 		{name: "the first is silent, whatever stands behind it", goproxy: pipe, set: []func(lab){up("a.example.com", "/only/sumdb/hang", true), up("b.example.com", "", true)},
 			want: []string{"fault sumdb-unreachable"}, fix: fixSumVia},
+		{name: "an error of the first counts where the second has it not", goproxy: pipe, set: []func(lab){up("a.example.com", "/sumdb-503", true), up("b.example.com", "/nosumdb", true), db},
+			want: []string{"fault sumdb-refused"}},
+		{name: "off does not make good for it", goproxy: "https://a.example.com|off", set: []func(lab){up("a.example.com", "/sumdb-503", true), db},
+			want: []string{"fault sumdb-refused"}},
 		{name: "another key", goproxy: one, set: []func(lab){up("a.example.com", "/sumdb-badkey", true)}, want: []string{"fault sumdb-forged"}},
 		{name: "a page instead", goproxy: one, set: []func(lab){up("a.example.com", "/nosumdb", true),
 			func(l lab) { l.https(labSumDB, page(), true) }}, want: []string{"fault sumdb-unreachable"}},
@@ -172,6 +214,7 @@ func TestSumCheck(t *testing.T) {
 				x.SumDB = tt.gosumdb(l)
 			}
 			o := sumCheck(t.Context(), x)
+			rec.add(tt.name, strings.Join(tt.want, " "), strings.Join(said(o), " "))
 			textsFit(t, o.Findings)
 			if diff := cmp.Diff(tt.want, said(o)); diff != "" {
 				t.Errorf("-want +got\n%s\n%+v", diff, o)

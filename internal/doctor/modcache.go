@@ -36,12 +36,15 @@ const (
 const (
 	fixCacheOwner   = "chown"
 	fixCacheRemove  = "remove-module"
+	fixCacheUnpack  = "unpack-again"
 	fixCacheClean   = "clean-modcache"
 	fixCacheGitLock = "remove-git-lock"
 	fixCacheLeft    = "remove-left-files"
 	fixCacheNoSudo  = "no-sudo"
 	fixCacheMove    = "move-folder"
 	fixCacheLock    = "end-process"
+	fixCacheRights  = "make-writable"
+	fixHome         = "set-home"
 )
 
 const (
@@ -59,7 +62,7 @@ func modcacheCodes() []string {
 }
 
 func modcacheFixCodes() []string {
-	return []string{fixCacheOwner, fixCacheRemove, fixCacheClean, fixCacheGitLock, fixCacheLeft, fixCacheNoSudo, fixCacheMove, fixCacheLock}
+	return []string{fixCacheOwner, fixCacheRemove, fixCacheClean, fixCacheGitLock, fixCacheLeft, fixCacheNoSudo, fixCacheMove, fixCacheLock, fixCacheUnpack, fixCacheRights, fixHome}
 }
 
 func modcacheFactNames() []string {
@@ -114,6 +117,8 @@ func checkModCache(ctx context.Context, x *Exam, sys mcSystem) Outcome {
 		f := setFinding(codeCacheNoFolder, Fault, "GOMODCACHE")
 		if x.Home != "" {
 			f.Fixes = []Fix{setFix(x, "GOPATH", filepath.Join(x.Home, "go"))}
+		} else {
+			f.Fixes = mcSetHome(x)
 		}
 		return Outcome{Findings: []Finding{f}}
 	}
@@ -133,6 +138,14 @@ func checkModCache(ctx context.Context, x *Exam, sys mcSystem) Outcome {
 	out.Findings, out.Facts = append(out.Findings, entries.Findings...), append(out.Facts, entries.Facts...)
 	out.NotRun, out.Detail = entries.NotRun, entries.Detail
 	return out
+}
+
+// mcSetHome gives the user the home folder that the system knows, where HOME does not say it.
+func mcSetHome(x *Exam) []Fix {
+	if x.Account == "" || x.OS == "windows" || x.OS == "plan9" {
+		return nil
+	}
+	return []Fix{{Code: fixHome, Kind: SetEnv, Key: "HOME", Value: x.Account, Args: setArgs("Key", "HOME")}}
 }
 
 // mcDirOf is a folder of the go command: as go env says, or where that fails, perhaps for this very folder, as
@@ -172,7 +185,14 @@ func mcPlace(x *Exam, sys mcSystem, dir string) (exists bool, out Outcome) {
 		out.Findings = []Finding{f}
 		return false, out
 	case errors.Is(err, fs.ErrPermission):
-		out.Findings = []Finding{mcNotWritable(x, sys, dir, dir)}
+		at := dir
+		for at != filepath.Dir(at) { // whose rights forbid even to look
+			if _, err := os.Stat(at); err == nil {
+				break
+			}
+			at = filepath.Dir(at)
+		}
+		out.Findings = []Finding{mcNotWritable(x, sys, dir, at)}
 		return false, out
 	}
 	at := dir
@@ -210,25 +230,55 @@ func mcPlace(x *Exam, sys mcSystem, dir string) (exists bool, out Outcome) {
 // mcNotWritable is about a folder in which this user can make no files: of another user, or on a disk
 // that is read alone.
 func mcNotWritable(x *Exam, sys mcSystem, dir, at string) Finding {
-	f := setFinding(codeCacheReadOnly, Fault, at, "Dir", at)
-	info, err := os.Stat(at)
-	if d, ok := sys.disk(at); err == nil && (!ok || !d.ReadOnly) {
-		if owner := sys.owner(info); owner >= 0 && sys.uid > 0 && owner != sys.uid {
-			f.Code, f.Args["Owner"] = codeCacheOwner, mcUserName(owner)
-			f.Facts = []Fact{{Name: factCacheOwner, Answer: Yes, Value: mcUserName(owner)}}
-			if at != "/" && strings.HasPrefix(at, x.Home) && x.Home != "" {
-				f.Fixes = append(f.Fixes, mcChown(sys, at))
-			}
+	f := setFinding(codeCacheReadOnly, Fault, at, "Dir", dir)
+	if at != dir {
+		f.Args["Above"] = at
+	}
+	owner, fixes := mcOwned(x, sys, at)
+	f.Fixes = fixes
+	if owner >= 0 && owner != sys.uid {
+		f.Facts = []Fact{{Name: factCacheOwner, Answer: Yes, Value: mcUserName(owner)}}
+		if len(fixes) > 0 { // in the home of the user it should not be so
+			f.Code, f.Args["Owner"], f.Args["Dir"] = codeCacheOwner, mcUserName(owner), at
 		}
 	}
+	if len(f.Fixes) == 0 && !setIsDir(x.Home) && setIsDir(x.Account) {
+		f.Fixes = mcSetHome(x)
+	}
 	if len(f.Fixes) == 0 && x.Home != "" {
-		if want := filepath.Join(x.Home, "go", "pkg", "mod"); want != dir {
+		if want := filepath.Join(x.Home, "go", "pkg", "mod"); want != dir && sys.may(x.Home) == Yes {
 			f.Fixes = append(f.Fixes, setFix(x, "GOMODCACHE", want))
 		} else {
 			f.Fixes = append(f.Fixes, Fix{Code: fixCacheMove, Kind: ByHand, Args: setArgs("Setting", "GOMODCACHE", "Dir", at)})
 		}
 	}
 	return f
+}
+
+// mcOwned is the owner of a folder in which this user cannot write, -1 if that is not known or not why, and what gives the user
+// the right to: in the own home, below which nobody else has anything, the folder itself; and what is the user's already.
+func mcOwned(x *Exam, sys mcSystem, at string) (owner int, fixes []Fix) {
+	info, err := os.Stat(at)
+	if d, ok := sys.disk(at); err != nil || ok && d.ReadOnly || sys.uid <= 0 {
+		return -1, nil
+	}
+	owner = sys.owner(info)
+	switch {
+	case owner < 0:
+	case owner == sys.uid:
+		if info.Mode().Perm()&0o300 != 0o300 {
+			fixes = []Fix{{Code: fixCacheRights, Kind: RunCommand, Command: []string{"chmod", "u+rwx", at}, Args: setArgs("Dir", at)}}
+		}
+	case mcBelow(x.Home, at):
+		fixes = []Fix{mcChown(sys, at)}
+	}
+	return owner, fixes
+}
+
+// mcBelow reports whether name lies in dir, and is not dir itself.
+func mcBelow(dir, name string) bool {
+	rel, err := filepath.Rel(dir, name)
+	return dir != "" && err == nil && rel != "." && filepath.IsLocal(rel)
 }
 
 func mcUserName(uid int) string {
@@ -294,7 +344,9 @@ func mcWalk(ctx context.Context, x *Exam, sys mcSystem, dir string) []Finding {
 	if w.foreign > 0 {
 		f := setFinding(codeCacheOwner, Fault, w.first, "Dir", w.first, "Owner", mcUserName(w.owner), "Count", strconv.Itoa(w.foreign))
 		f.Facts = []Fact{{Name: factCacheOwner, Answer: Yes, Value: mcUserName(w.owner)}}
-		f.Fixes = []Fix{mcChown(sys, dir)}
+		if f.Fixes = []Fix{mcChown(sys, dir)}; !mcBelow(x.Home, dir) { // others may use it
+			f.Fixes = []Fix{{Code: fixCacheMove, Kind: ByHand, Args: setArgs("Setting", "GOMODCACHE", "Dir", dir)}}
+		}
 		found = append(found, f)
 	}
 	if w.left >= mcLeftMin {
@@ -412,7 +464,7 @@ func mcLocks(x *Exam, sys mcSystem, dir string) []Finding {
 		if x.OS == "windows" {
 			command = []string{"powershell", "-NoProfile", "-Command", "Remove-Item -Force -LiteralPath '" + strings.ReplaceAll(name, "'", "''") + "'"}
 		}
-		f.Fixes = []Fix{{Code: fixCacheGitLock, Kind: RunCommand, Command: command}}
+		f.Fixes = []Fix{{Code: fixCacheGitLock, Kind: RunCommand, Command: command, File: name}}
 		if found = append(found, f); len(found) > 5 {
 			break
 		}

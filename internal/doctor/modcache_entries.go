@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -97,7 +98,10 @@ func mcReport(x *Exam, list []mcModule, bad map[string]Finding) []Finding {
 			continue
 		}
 		names = append(names, m.name())
-		f.Fixes = []Fix{{Code: fixCacheRemove, Kind: RunCommand, Command: mcRemove(x, m), Args: setArgs("Module", m.name())}}
+		f.Fixes = []Fix{{Code: fixCacheRemove, Kind: RunCommand, Command: mcRemove(x, m.Dir, m.Zip, m.Hash, m.Mod), Args: setArgs("Module", m.name())}}
+		if f.Code == codeCacheAltered { // what lies beside is whole, and need not come over the network again
+			f.Fixes = []Fix{{Code: fixCacheUnpack, Kind: RunCommand, Command: mcRemove(x, m.Dir), Args: setArgs("Module", m.name())}}
+		}
 		found = append(found, f)
 	}
 	if len(found) <= mcMost {
@@ -108,22 +112,34 @@ func mcReport(x *Exam, list []mcModule, bad map[string]Finding) []Finding {
 	return []Finding{f}
 }
 
-// mcRemove removes what the cache has of m. The files of extracted modules are read-only.
-func mcRemove(x *Exam, m mcModule) []string {
-	files := []string{m.Zip, m.Hash, m.Mod}
+// mcRemove removes an extracted module, whose folders are read-only, and files beside.
+func mcRemove(x *Exam, dir string, files ...string) []string {
+	var quoted []string
+	for _, f := range append([]string{dir}, files...) {
+		quoted = append(quoted, mcQuote(x, f))
+	}
 	if x.OS == "windows" {
-		var quoted []string
-		for _, f := range append(files, m.Dir) {
-			quoted = append(quoted, "'"+strings.ReplaceAll(f, "'", "''")+"'")
-		}
 		return []string{"powershell", "-NoProfile", "-Command", "Remove-Item -Recurse -Force -ErrorAction SilentlyContinue -LiteralPath " + strings.Join(quoted, ",")}
 	}
-	var quoted []string
-	for _, f := range append(files, m.Dir) {
-		quoted = append(quoted, "'"+strings.ReplaceAll(f, "'", `'\''`)+"'")
+	remove := "rm -rf " + strings.Join(quoted, " ")
+	if setIsDir(dir) {
+		remove = "chmod -R u+w " + quoted[0] + "; " + remove
 	}
-	dir := quoted[len(quoted)-1]
-	return []string{"sh", "-c", "test ! -d " + dir + " || chmod -R u+w " + dir + "; rm -rf " + strings.Join(quoted, " ")}
+	return []string{"sh", "-c", remove}
+}
+
+// mcQuote is the name of a file as a shell wants it: in quotes only where it must be.
+func mcQuote(x *Exam, name string) string {
+	if x.OS == "windows" {
+		return "'" + strings.ReplaceAll(name, "'", "''") + "'"
+	}
+	odd := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+@,=", r))
+	}
+	if !strings.ContainsFunc(name, odd) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // mcSums reads the go.sum file of the project, and looks for the files that it names.
@@ -213,12 +229,16 @@ func (m mcModule) look() (Finding, bool) {
 // judge tells a damaged cache from one that has something else than go.sum says: then the zip is
 // what its hash says.
 func (m mcModule) judge(recorded string) Finding {
-	if sum, err := dirhash.HashZip(m.Zip, dirhash.Hash1); err == nil && sum == recorded {
+	sum, err := dirhash.HashZip(m.Zip, dirhash.Hash1)
+	switch {
+	case err != nil:
+		return m.finding(codeCacheCorrupt, filepath.Base(m.Zip), "")
+	case sum == recorded:
 		return m.finding(codeCacheOther, filepath.Base(m.Zip), sum)
-	} else if err == nil {
-		return m.finding(codeCacheCorrupt, filepath.Base(m.Zip), sum)
+	case mcHas(m.Sum, sum): // the zip is right
+		return m.finding(codeCacheCorrupt, filepath.Base(m.Hash), setOneLine(recorded))
 	}
-	return m.finding(codeCacheCorrupt, filepath.Base(m.Zip), "-")
+	return m.finding(codeCacheCorrupt, filepath.Base(m.Zip), sum)
 }
 
 func (m mcModule) finding(code, file, sum string) Finding {
@@ -236,14 +256,14 @@ func (m mcModule) lookExtracted() (Finding, bool) {
 		if errors.Is(err, fs.ErrPermission) {
 			return Finding{}, true // who may not read it, cannot say that it is damaged
 		}
-		return m.finding(codeCacheCorrupt, filepath.Base(m.Zip), "-"), false
+		return m.finding(codeCacheCorrupt, filepath.Base(m.Zip), ""), false
 	}
 	defer z.Close()
 	if !setIsDir(m.Dir) {
 		return Finding{}, true
 	}
 	// Being extracted, or to be extracted again: the go command will not take it.
-	if setIsFile(strings.TrimSuffix(m.Zip, ".zip") + ".partial") {
+	if setIsFile(m.partial()) {
 		return Finding{}, true
 	}
 	prefix := m.name() + "/"
@@ -284,9 +304,52 @@ func (m mcModule) prove(ctx context.Context) (done bool, f Finding, ok bool) {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
 		return false, f, true
 	case err != nil:
-		return true, m.finding(codeCacheCorrupt, filepath.Base(m.Zip), "-"), false
+		return true, m.finding(codeCacheCorrupt, filepath.Base(m.Zip), ""), false
 	case !mcHas(m.Sum, sum):
 		return true, m.finding(codeCacheCorrupt, filepath.Base(m.Zip), sum), false
 	}
+	return m.proveExtracted(ctx)
+}
+
+// proveExtracted computes the hash of the extracted files, of which builds are made; see go mod verify.
+func (m mcModule) proveExtracted(ctx context.Context) (done bool, f Finding, ok bool) {
+	if !setIsDir(m.Dir) || setIsFile(m.partial()) {
+		return true, f, true
+	}
+	if ctx.Err() != nil {
+		return false, f, true
+	}
+	sum, err := dirhash.HashDir(m.Dir, m.name(), dirhash.Hash1)
+	switch {
+	case err != nil:
+		return false, f, true
+	case !mcHas(m.Sum, sum):
+		return true, m.altered(m.differs()), false
+	}
 	return true, f, true
 }
+
+// differs is a file that is extracted otherwise than it is in the zip, or is not in the zip.
+func (m mcModule) differs() string {
+	z, err := zip.OpenReader(m.Zip)
+	if err != nil {
+		return "-"
+	}
+	defer z.Close()
+	known := map[string]bool{}
+	for _, f := range z.File {
+		name := strings.TrimPrefix(f.Name, m.name()+"/")
+		known[name] = true
+		if data, err := os.ReadFile(filepath.Join(m.Dir, filepath.FromSlash(name))); err != nil || crc32.ChecksumIEEE(data) != f.CRC32 {
+			return name
+		}
+	}
+	files, err := dirhash.DirFiles(m.Dir, "")
+	if i := slices.IndexFunc(files, func(name string) bool { return !known[strings.TrimPrefix(name, "/")] }); err == nil && i >= 0 {
+		return strings.TrimPrefix(files[i], "/")
+	}
+	return "-"
+}
+
+// partial is there while the module is being extracted, or where that was interrupted.
+func (m mcModule) partial() string { return strings.TrimSuffix(m.Zip, ".zip") + ".partial" }

@@ -57,7 +57,7 @@ func mcFile(x *Exam, name string) string {
 
 const mcDown = "cache/download/example.com/m/@v/v1.0.0"
 
-func TestModCacheEntries(t *testing.T) {
+func modcacheScenarios(t *testing.T, rec *record) {
 	template := mcTemplate(t)
 	for _, tt := range []struct {
 		name   string
@@ -98,6 +98,7 @@ func TestModCacheEntries(t *testing.T) {
 		for _, f := range out.Findings {
 			codes = append(codes, f.Code)
 		}
+		rec.add(tt.name, tt.code, strings.Join(codes, " "))
 		if got := strings.Join(codes, " "); got != tt.code || out.NotRun != "" {
 			t.Errorf("%s: %q, want %q (%s %s)", tt.name, got, tt.code, out.NotRun, out.Detail)
 			continue
@@ -174,7 +175,7 @@ func TestModCacheNoTime(t *testing.T) {
 	}
 }
 
-func TestModCachePlace(t *testing.T) {
+func cachePlaceScenarios(t *testing.T, rec *record) {
 	template := mcTemplate(t)
 	foreign := func(uid int, name string) func(sys *mcSystem, x *Exam) {
 		return func(sys *mcSystem, x *Exam) {
@@ -286,6 +287,7 @@ func TestModCachePlace(t *testing.T) {
 		dir := mcFile(x, "")
 		tt.change(&sys, x)
 		out := checkModCache(t.Context(), x, sys)
+		rec.add(tt.name, tt.codes, strings.Join(setCodes(out.Findings), " "))
 		fix := strings.ReplaceAll(strings.ReplaceAll(setFirst(out.Findings), dir, "{}"), x.Home, "~")
 		if got := strings.Join(setCodes(out.Findings), " "); got != tt.codes || runtime.GOOS != "windows" && fix != tt.fix {
 			t.Errorf("%s: %s, mended by %q; want %s, %q", tt.name, got, fix, tt.codes, tt.fix)
@@ -293,7 +295,7 @@ func TestModCachePlace(t *testing.T) {
 	}
 }
 
-func TestDisk(t *testing.T) {
+func diskScenarios(t *testing.T, rec *record) {
 	with := func(d mcDisk) func(*mcSystem, *Exam) {
 		return func(sys *mcSystem, _ *Exam) {
 			sys.disk = func(string) (mcDisk, bool) { return d, true }
@@ -339,6 +341,7 @@ func TestDisk(t *testing.T) {
 		sys := mcFake()
 		tt.change(&sys, x)
 		out := checkDisk(t.Context(), x, sys)
+		rec.add(tt.name, tt.codes, strings.Join(setCodes(out.Findings), " "))
 		fix := strings.ReplaceAll(setFirst(out.Findings), x.Home, "{}")
 		if got := strings.Join(setCodes(out.Findings), " "); got != tt.codes || runtime.GOOS != "windows" && fix != tt.fix {
 			t.Errorf("%s: %s, mended by %q; want %s, %q", tt.name, got, fix, tt.codes, tt.fix)

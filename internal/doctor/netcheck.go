@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -42,10 +43,11 @@ const (
 	fixClock         = "set-clock"
 	fixPlugIn        = "get-online"
 	fixInside        = "upstream-inside"
+	fixChain         = "complete-chain"
 )
 
 func networkCodes() []string {
-	codes := []string{codeOffline, codeClosedNetwork, codeAddressesDead, codeFlaky, codeUnreachable}
+	codes := []string{codeOffline, codeClosedNetwork, codeAddressesDead, codeFlaky, codeUnreachable, codeHostsPinned}
 	for _, v := range []Verdict{VerdictDNSPoisoned, VerdictDNSNXDomain, VerdictDNSHijacked, VerdictDNSTimeout, VerdictIPBlocked,
 		VerdictTCPRefused, VerdictTCPReset, VerdictTCPTimeout, VerdictSNIReset, VerdictTLSTimeout, VerdictTLSLargeHello, VerdictTLSMITM,
 		VerdictTLSUntrusted, VerdictTLSBadName, VerdictH2Broken, VerdictNoH2, VerdictIPv6Broken, VerdictClockWrong} {
@@ -56,7 +58,7 @@ func networkCodes() []string {
 
 func networkFixes() []string {
 	return []string{fixGoferryOn, fixOtherMirror, fixOtherResolver, fixFakeIP, fixHostsLine, fixSpelling, fixServer, fixSmallHello, fixMTU,
-		fixNoHTTP2, fixTrust, fixCertificate, fixCertName, fixNoIPv6, fixClock, fixPlugIn, fixInside}
+		fixNoHTTP2, fixTrust, fixCertificate, fixCertName, fixNoIPv6, fixClock, fixPlugIn, fixInside, fixChain, fixHostsDrop}
 }
 
 // networkChecks are the checks of this file.
@@ -107,6 +109,7 @@ func (x *Exam) networkOutcome(reached []Reached) Outcome {
 		subject := subjectOf(r.Target)
 		if r.Works() || r.Flaky() {
 			o.Facts = append(o.Facts, Fact{Name: factReached, Answer: Yes, Value: subject + " " + r.summary()})
+			o.Facts = append(o.Facts, x.tracedWell(subject, &r)...)
 			if c := firstOf(r.Ways[r.Taken].Certs); c != nil && issuerKind(c) == issuerGateway {
 				o.Facts = append(o.Facts, Fact{Name: factOpened, Answer: Yes, Value: subject + ": " + issuerName(c)})
 			}
@@ -210,6 +213,10 @@ func (x *Exam) networkFindings(r Reached, s Severity) []Finding {
 	subject := subjectOf(r.Target)
 	f := Finding{Code: string(r.Verdict), Severity: s, Subject: subject, Op: r.Op, Args: r.args(x), Facts: r.Facts}
 	switch {
+	case r.pinnedWrong():
+		f.Code, f.Op, f.Fixes = codeHostsPinned, transport.OpResolve, x.hostsFixes(r)
+		f.Args["File"], f.Args["Line"] = x.Hosts.Path, strconv.Itoa(r.pinned[0].number)
+		return []Finding{f}
 	case r.Flaky():
 		f.Code, f.Severity, f.Op, f.Fixes = codeFlaky, Warning, transport.OpTLS, x.aroundFixes(r)
 	case r.Verdict == VerdictHealthy:
@@ -221,6 +228,11 @@ func (x *Exam) networkFindings(r Reached, s Severity) []Finding {
 		f.Code, f.Fixes = codeUnreachable, x.aroundFixes(r)
 	default:
 		f.Fixes = x.networkFixesFor(r)
+	}
+	if r.Taken < 0 || r.Failure == transport.BadHostname { // it may be the line that is wrong
+		for _, fix := range x.hostsFixes(r) {
+			f.Fixes = append(f.Fixes, Fix{Code: fix.Code, Kind: ByHand, Args: fix.Args})
+		}
 	}
 	return []Finding{f}
 }
@@ -255,6 +267,9 @@ func (r Reached) args(x *Exam) map[string]string {
 		if w.Addr.IsValid() {
 			args["Addr"] = w.Addr.Addr().String()
 		}
+		if c := r.proofs.lacksOne; c != nil {
+			args["Missing"] = subjectName(c)
+		}
 		if len(w.Certs) > 0 {
 			c := w.Certs[0]
 			args["Issuer"], args["Names"], args["Until"] = issuerName(c), namesOf(c), c.NotAfter.UTC().Format(time.DateOnly)
@@ -278,6 +293,10 @@ func (x *Exam) networkFixesFor(r Reached) []Fix {
 	switch r.Verdict {
 	case VerdictDNSPoisoned, VerdictDNSHijacked, VerdictDNSTimeout, VerdictDNSNXDomain:
 		return x.nameFixes(r)
+	case VerdictTCPTimeout:
+		if r.provedElsewhere() {
+			return x.nameFixes(r)
+		}
 	case VerdictTCPRefused:
 		return append([]Fix{{Code: fixServer, Kind: ByHand, Args: map[string]string{"Host": r.Target.Host()}}}, x.aroundFixes(r)...)
 	case VerdictTLSLargeHello:
@@ -298,7 +317,15 @@ func (x *Exam) networkFixesFor(r Reached) []Fix {
 		if r.Failure == transport.CertExpired {
 			return append([]Fix{{Code: fixCertificate, Kind: ByHand, Args: map[string]string{"Host": r.Target.URL.Hostname()}}}, x.mirrorFix(r)...)
 		}
+		if args := r.args(x); args["Missing"] != "" {
+			return append([]Fix{{Code: fixChain, Kind: ByHand, Args: map[string]string{"Host": r.Target.URL.Hostname(), "Missing": args["Missing"]}}}, x.mirrorFix(r)...)
+		}
 		return append([]Fix{{Code: fixTrust, Kind: ByHand, Args: map[string]string{"Issuer": r.args(x)["Issuer"]}}}, x.mirrorFix(r)...)
+	case VerdictTLSTimeout:
+		if r.answersLost(r.Failure) {
+			return append([]Fix{{Code: fixMTU, Kind: ByHand}}, x.aroundFixes(r)...)
+		}
+		return x.aroundFixes(r)
 	case VerdictTLSBadName:
 		return append([]Fix{{Code: fixCertName, Kind: ByHand, Args: map[string]string{"Names": r.args(x)["Names"], "Host": r.Target.URL.Hostname()}}},
 			x.aroundFixes(r)...)

@@ -13,17 +13,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/goferry/goferry/internal/transport"
 )
 
 // These tests run in a network namespace that scripts/doctor-netns.sh makes: here is the machine that is looked at, behind
 // real routes is another namespace with all the rest. Nothing stands between but the kernel: what is dropped is dropped there.
 
-const (
-	realResolver = "45.77.0.53:53"
-	simHost6     = "2a00:1450::10"
-)
+const realResolver = "45.77.0.53:53"
 
 // inWorld listens in the other namespace.
 func inWorld(network, addr string) (l net.Listener, pc net.PacketConn, err error) {
@@ -55,7 +50,7 @@ func inWorld(network, addr string) (l net.Listener, pc net.PacketConn, err error
 // realExam is an examination that resolves and connects as any program does.
 func (n *internet) realExam(rawURL string) (*Exam, Target) {
 	x, target := n.exam(rawURL, "")
-	x.Net.Dial = nil
+	x.Net.Dial, x.Net.DialNarrow = nil, DialNarrow()
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "udp", realResolver)
 	}}
@@ -64,49 +59,9 @@ func (n *internet) realExam(rawURL string) (*Exam, Target) {
 }
 
 func TestRealRoutes(t *testing.T) {
-	truth := simDNS{addrs: addrs("45.77.1.20")}
-	for _, w := range []network{
-		{name: "as it should be, by IPv4", build: func(*internet) {}, want: VerdictHealthy},
-		{name: "as it should be, by IPv6 first", want: VerdictHealthy, facts: map[string]Answer{factConnects6: Yes, factConnects: Yes},
-			build: func(n *internet) {
-				n.truth[simHost] = addrs("45.77.1.10", simHost6)
-				n.serve("["+simHost6+"]:443", &simServer{})
-			}},
-		{name: "IPv6 that is dropped", want: VerdictHealthy, facts: map[string]Answer{factConnects6: No},
-			build: func(n *internet) { n.truth[simHost] = addrs("45.77.1.10", "2a00:1450::66") }},
-		{name: "IPv6 without a route", want: VerdictHealthy, facts: map[string]Answer{factConnects6: No},
-			build: func(n *internet) { n.truth[simHost] = addrs("45.77.1.10", "2b00::1") }},
-		{name: "IPv6 connects, and nothing comes of it", want: VerdictIPv6Broken, op: transport.OpTLS, facts: map[string]Answer{factConnects6: Yes, factHandshake4: Yes},
-			build: func(n *internet) {
-				n.truth[simHost] = addrs("45.77.1.10", simHost6)
-				n.serve("["+simHost6+"]:443", &simServer{rule: func(simHello, int) simDeed { return hold }})
-			}},
-		{name: "packets to the address are dropped", want: VerdictIPBlocked, op: transport.OpConnect, facts: map[string]Answer{factConfirmed: Yes, factControl: Yes},
-			build: func(n *internet) { n.truth[simHost] = addrs("45.77.1.66") }},
-		{name: "a router says that the address is unreachable", want: VerdictIPBlocked, op: transport.OpConnect, facts: map[string]Answer{factControl: Yes},
-			build: func(n *internet) { n.truth[simHost] = addrs("45.77.2.1") }},
-		{name: "a router says that the address is prohibited", want: VerdictIPBlocked, op: transport.OpConnect,
-			build: func(n *internet) { n.truth[simHost] = addrs("45.77.3.1") }},
-		{name: "nothing listens", want: VerdictTCPRefused, op: transport.OpConnect, build: func(n *internet) { n.truth[simHost] = addrs("45.77.1.11") }},
-		{name: "large packets are lost", want: VerdictTLSLargeHello, op: transport.OpTLS, facts: map[string]Answer{factSmall: Yes, factPieces: Yes, factAgain: No},
-			build: func(n *internet) {
-				n.truth[simHost] = addrs("45.77.8.1")
-				n.serve("45.77.8.1:443", &simServer{})
-			}},
-		{name: "handshakes with the name are reset", want: VerdictSNIReset, op: transport.OpTLS, facts: map[string]Answer{factOtherName: Yes},
-			build: func(n *internet) { n.censor(reset) }},
-		{name: "the resolver's answers are forged on the way", want: VerdictDNSPoisoned, op: transport.OpResolve, facts: map[string]Answer{factSeveral: Yes},
-			build: func(n *internet) {
-				n.truth[simHost] = addrs("45.77.1.20")
-				n.serve("45.77.1.20:443", &simServer{})
-				n.system = n.lie(simDNS{addrs: addrs("45.77.1.66")})
-				n.udp[simUDP1] = n.lie(simDNS{addrs: addrs("45.77.1.67"), then: &truth})
-			}},
-		{name: "the resolver is dropped", want: VerdictDNSTimeout, op: transport.OpResolve, facts: map[string]Answer{factElsewhere: Yes},
-			build: func(n *internet) { n.system = silence }},
-	} {
+	for _, w := range realNetworks() {
 		t.Run(w.name, func(t *testing.T) {
-			n := newInternetAt(t, inWorld)
+			n := newInternetAt(t, inWorld, nil)
 			w.build(n)
 			x, target := n.realExam("https://" + simHost)
 			ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
@@ -120,28 +75,38 @@ func TestRealRoutes(t *testing.T) {
 					t.Errorf("%s is %q, want %q\n%s", name, got, a, showFacts(r.Facts))
 				}
 			}
-			o := networkCheck(ctx, x)
-			if w.want == VerdictHealthy && len(o.Findings) != 0 {
-				t.Errorf("false alarm: %+v", o.Findings)
+			got, want := strings.Join(codesIn(networkCheck(ctx, x)), " "), string(w.want)
+			if w.want == VerdictHealthy {
+				want = ""
+			}
+			if got != want {
+				t.Errorf("found %q, want %q", got, want)
 			}
 		})
 	}
 }
 
-// TestRealCable: with the cable out, the network is what is missing.
-func TestRealCable(t *testing.T) {
-	n := newInternetAt(t, inWorld)
-	x, _ := n.realExam("https://" + simHost)
-	x.Net.Resolvers, x.Net.DoH = []string{"45.99.0.1:53"}, []string{"https://45.99.0.2/dns-query"} // no route leads there
-	x.Net.Lookup = (&net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", "45.99.0.1:53")
-	}}).LookupNetIP
-	o := networkCheck(t.Context(), x)
+func codesIn(o Outcome) []string {
 	var codes []string
 	for _, f := range o.Findings {
 		codes = append(codes, f.Code)
 	}
-	if got := strings.Join(codes, " "); got != fmt.Sprintf("%s %s", codeOffline, VerdictDNSTimeout) {
-		t.Errorf("found %s", got)
+	return codes
+}
+
+// TestRealDead: where nothing is to be reached, the network is what is missing.
+func TestRealDead(t *testing.T) {
+	for name, hosts := range map[string][2]string{realCable: {"45.99.0.1", "45.99.0.2"}, realSwallowed: {"45.77.1.66", "45.77.1.67"}} {
+		t.Run(name, func(t *testing.T) {
+			n := newInternetAt(t, inWorld, nil)
+			x, _ := n.realExam("https://" + simHost)
+			x.Net.Resolvers, x.Net.DoH = []string{hosts[0] + ":53"}, []string{"https://" + hosts[1] + "/dns-query"}
+			x.Net.Lookup = (&net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "udp", hosts[0]+":53")
+			}}).LookupNetIP
+			if got := strings.Join(codesIn(networkCheck(t.Context(), x)), " "); got != fmt.Sprintf("%s %s", codeOffline, VerdictDNSTimeout) {
+				t.Errorf("found %s", got)
+			}
+		})
 	}
 }

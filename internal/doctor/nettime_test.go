@@ -249,37 +249,29 @@ func TestGodebug(t *testing.T) {
 	}
 }
 
-// BenchmarkHealthyNetwork is how long a user waits where nothing is wrong, but that IPv6 is swallowed.
+// BenchmarkHealthyNetwork is how long a user waits for all checks of the network where nothing is wrong, but that IPv6 is swallowed.
 func BenchmarkHealthyNetwork(b *testing.B) {
-	n := newInternet(b)
-	n.truth[simHost] = addrs("45.77.1.10", "2a00:1450::10")
-	benchmarkNetwork(b, n, "")
+	benchmarkNetwork(b, "", func(n *internet) { n.truth[simHost] = addrs("45.77.1.10", "2a00:1450::10") })
 }
 
 // BenchmarkDeadNetwork is how long a user waits where nothing answers at all.
 func BenchmarkDeadNetwork(b *testing.B) {
-	n := newInternet(b)
-	n.system = silence
-	benchmarkNetwork(b, n, codeOffline)
+	benchmarkNetwork(b, codeOffline, (*internet).dead)
 }
 
 // BenchmarkSilentHandshakes is the longest way to a verdict: all works until the handshake, and nothing after it.
 func BenchmarkSilentHandshakes(b *testing.B) {
-	n := newInternet(b)
-	n.rule(func(simHello, int) simDeed { return hold })
-	benchmarkNetwork(b, n, string(VerdictTLSTimeout))
+	benchmarkNetwork(b, string(VerdictTLSTimeout), func(n *internet) { n.rule(func(simHello, int) simDeed { return hold }) })
 }
 
 // benchmarkNetwork takes the waits of a real examination.
-func benchmarkNetwork(b *testing.B, n *internet, want string) {
-	x, _ := n.exam("https://"+simHost, "")
-	if want == codeOffline {
-		n.real = map[string]string{"udp system": n.real["udp system"]}
-	}
-	x.Net.ResolveWait, x.Net.LateWait, x.Net.ConnectWait, x.Net.TLSWait, x.Net.AnswerWait = 0, 0, 0, 0, 0
+func benchmarkNetwork(b *testing.B, want string, build func(*internet)) {
+	l := newHTTPLab(b)
+	w := whole{network: network{build: build, tune: func(x *Exam) {
+		x.Net.ResolveWait, x.Net.LateWait, x.Net.ConnectWait, x.Net.TLSWait, x.Net.AnswerWait, x.Net.StallWait = 0, 0, 0, 0, 0, 0
+	}}}
 	for b.Loop() {
-		r := Examine(b.Context(), x, networkChecks(), Options{})
-		if got := firstOf(r.Causes).Code; got != want {
+		if got := firstOf(w.report(b, l).Causes).Code; got != want {
 			b.Fatalf("found %q, want %q", got, want)
 		}
 	}

@@ -107,6 +107,7 @@ type proxyTry struct {
 	proxy   *url.URL
 	through httpAnswer
 	direct  httpAnswer
+	other   httpAnswer // by way of the proxy, of another host, where that is to be known
 }
 
 // proxyAsk asks t by way of proxy, nil for none. What the answer says is of no matter.
@@ -178,8 +179,11 @@ func proxyCheck(ctx context.Context, x *Exam) Outcome {
 // judge says why the proxy did not let us through.
 func (try *proxyTry) judge(ctx context.Context, x *Exam) []Finding {
 	a := try.through
-	if a.failure == transport.Canceled || proxyPasses(a) {
+	if a.failure == transport.Canceled || proxyPasses(a) && !try.mute(ctx, x) {
 		return nil
+	}
+	if a.op == transport.OpProxy && strings.HasPrefix(try.proxy.Scheme, "socks5") {
+		try.socks(ctx, x, &a)
 	}
 	f := Finding{Severity: Fault, Subject: proxyShown(try.proxy), Op: transport.OpProxy, Args: map[string]string{
 		"Proxy": proxyShown(try.proxy), "Host": try.t.URL.Hostname(), "Var": proxyVar(x, try.t.URL.Scheme), "Err": httpText(a)}}
@@ -210,10 +214,42 @@ func (try *proxyTry) judge(ctx context.Context, x *Exam) []Finding {
 	return []Finding{f}
 }
 
+// mute reports whether it is the proxy that says nothing: for plain http it takes the request itself, so that its silence looks as that
+// of the host does. It says nothing of another host, either, or the host answers without it.
+func (try *proxyTry) mute(ctx context.Context, x *Exam) bool {
+	a := try.through
+	if try.t.URL.Scheme != "http" || !strings.HasPrefix(try.proxy.Scheme, "http") || a.status != 0 || a.op != transport.OpRead {
+		return false
+	}
+	if try.direct.status != 0 || x.Net.Control == "" {
+		return try.direct.status != 0
+	}
+	try.other = proxyAsk(ctx, x, Target{Role: SDKHost, URL: &url.URL{Scheme: "http", Host: x.Net.Control, Path: "/"}}, try.proxy)
+	return try.other.status == 0 && try.other.op == transport.OpRead
+}
+
+// socks asks a SOCKS proxy once more: of what it answers, net/http says words alone.
+func (try *proxyTry) socks(ctx context.Context, x *Exam, a *httpAnswer) {
+	ctx, cancel := context.WithTimeout(ctx, x.Net.connectWait())
+	defer cancel()
+	t := try.t
+	t.Proxy = try.proxy
+	conn, err := x.dialThrough(ctx, t, nil)
+	if err == nil {
+		conn.Close()
+		return
+	}
+	var reply socksReply
+	if e, ok := transport.Explain(err); ok && (e.Failure == transport.ProxyAuth || errors.As(err, &reply)) {
+		a.err, a.failure = err, e.Failure
+	}
+}
+
 // proxyAnswered reports whether the proxy said no by its own protocol.
 func proxyAnswered(a httpAnswer) bool {
 	var answer *errProxyAnswer
-	return errors.As(a.err, &answer)
+	var reply socksReply
+	return errors.As(a.err, &answer) || errors.As(a.err, &reply)
 }
 
 // login tells a password that is missing from one that is wrong, and from a log-in that Go has not.
@@ -254,7 +290,7 @@ func (try *proxyTry) broken(ctx context.Context, x *Exam, f *Finding) {
 	f.Code = codeProxyBroken
 	name := f.Args["Var"]
 	a := try.through
-	if a.op == transport.OpProxy { // it did connect
+	if a.op == transport.OpProxy || a.op == transport.OpRead { // it did connect
 		f.Facts = append(f.Facts, Fact{Name: factProxyAnswers, Answer: Yes, Value: try.proxy.Host})
 		if kind := proxyKind(ctx, x, try); kind != "" {
 			right := *try.proxy

@@ -2,13 +2,14 @@ package doctor
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestProxyCheck(t *testing.T) {
+func proxyScenarios(t *testing.T, rec *record) {
 	const url = "https://a.example.com"
 	const at = "proxy.example.com:3128"
 	basic := []string{`Basic realm="x"`}
@@ -39,6 +40,15 @@ func TestProxyCheck(t *testing.T) {
 			want: []string{"fault proxy-auth"}, fix: fixProxyPassword, value: "http://USER:PASSWORD@" + at},
 		{name: "wants another log-in", proxy: labProxy{user: "u:secret1", methods: basic}, kind: "http", vars: []string{"HTTPS_PROXY=http://u:wrong@" + at},
 			want: []string{"fault proxy-auth"}, fix: fixProxyPassword},
+		{name: "SOCKS, log-in that is right", proxy: labProxy{user: "u:secret1"}, kind: "socks", hidden: true, vars: []string{"HTTPS_PROXY=socks5://u:secret1@" + at}},
+		{name: "SOCKS wants a log-in", proxy: labProxy{user: "u:secret1"}, kind: "socks", vars: []string{"HTTPS_PROXY=socks5://" + at},
+			want: []string{"fault proxy-auth"}, fix: fixProxyPassword, value: "socks5://USER:PASSWORD@" + at},
+		{name: "SOCKS wants another log-in", proxy: labProxy{user: "u:secret1"}, kind: "socks", hidden: true, vars: []string{"HTTPS_PROXY=socks5h://u:wrong@" + at},
+			want: []string{"fault proxy-auth"}, fix: fixProxyPassword, value: "socks5h://USER:PASSWORD@" + at},
+		{name: "SOCKS refuses the host", proxy: labProxy{refuse: 2}, kind: "socks", vars: []string{"HTTPS_PROXY=socks5://" + at},
+			want: []string{"fault proxy-refuses"}, fix: fixNoProxyAdd, value: "a.example.com"},
+		{name: "SOCKS cannot reach the host", kind: "socks", hidden: true, proxy: labProxy{refuse: 4}, vars: []string{"HTTPS_PROXY=socks5://" + at},
+			want: []string{"fault proxy-refuses"}, fix: fixAllowHost},
 		{name: "wants NTLM", proxy: labProxy{user: "u:secret1", methods: []string{"Negotiate", "NTLM"}}, kind: "http", vars: []string{"HTTPS_PROXY=http://" + at},
 			want: []string{"fault proxy-auth-method"}, fix: fixProxyHelper},
 		{name: "refuses the host, direct works", proxy: labProxy{refuse: 403}, kind: "http", vars: []string{"HTTPS_PROXY=http://" + at},
@@ -88,6 +98,7 @@ func TestProxyCheck(t *testing.T) {
 				l.hide("a.example.com")
 			}
 			o := proxyCheck(t.Context(), l.with(l.exam(url), tt.vars...))
+			rec.add(tt.name, strings.Join(tt.want, " "), strings.Join(said(o), " "))
 			textsFit(t, o.Findings)
 			if diff := cmp.Diff(tt.want, said(o)); diff != "" {
 				t.Errorf("-want +got\n%s\n%+v", diff, o)

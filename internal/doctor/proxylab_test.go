@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -36,7 +38,7 @@ func (p *labProxy) dial(host string, port uint16) (net.Conn, error) {
 	return net.Dial("tcp", to)
 }
 
-func (p *labProxy) serve(t *testing.T, handle func(net.Conn)) string {
+func (p *labProxy) serve(t testing.TB, handle func(net.Conn)) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,7 +65,7 @@ func (p *labProxy) serve(t *testing.T, handle func(net.Conn)) string {
 }
 
 // http serves as an HTTP proxy and returns its address.
-func (p *labProxy) http(t *testing.T) string {
+func (p *labProxy) http(t testing.TB) string {
 	return p.serve(t, func(conn net.Conn) {
 		br := bufio.NewReader(conn)
 		req, err := http.ReadRequest(br)
@@ -101,17 +103,17 @@ func (p *labProxy) http(t *testing.T) string {
 	})
 }
 
-// socks serves as a SOCKS5 proxy without a log-in and returns its address.
-func (p *labProxy) socks(t *testing.T) string {
+// socks serves as a SOCKS5 proxy and returns its address.
+func (p *labProxy) socks(t testing.TB) string {
 	return p.serve(t, func(conn net.Conn) {
 		var head [2]byte
 		if _, err := io.ReadFull(conn, head[:]); err != nil || head[0] != 5 {
 			return // as most do with what is no SOCKS
 		}
-		if _, err := io.ReadFull(conn, make([]byte, head[1])); err != nil {
+		offered := make([]byte, head[1])
+		if _, err := io.ReadFull(conn, offered); err != nil || !p.admits(conn, offered) {
 			return
 		}
-		conn.Write([]byte{5, 0})
 		var req [5]byte
 		if _, err := io.ReadFull(conn, req[:]); err != nil || req[3] != 3 {
 			return
@@ -125,9 +127,45 @@ func (p *labProxy) socks(t *testing.T) string {
 			conn.Write([]byte{5, 5, 0, 1, 0, 0, 0, 0, 0, 0})
 			return
 		}
+		if p.refuse != 0 {
+			conn.Write([]byte{5, byte(p.refuse), 0, 1, 0, 0, 0, 0, 0, 0})
+			return
+		}
 		conn.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
 		pipe(conn, out)
 	})
+}
+
+// admits is the log-in of SOCKS5: RFC 1928, section 3, and RFC 1929.
+func (p *labProxy) admits(conn net.Conn, offered []byte) bool {
+	switch {
+	case p.user == "":
+		conn.Write([]byte{5, 0})
+		return true
+	case !slices.Contains(offered, 2):
+		conn.Write([]byte{5, 0xff})
+		return false
+	}
+	conn.Write([]byte{5, 2})
+	var got []string
+	var n [1]byte
+	io.ReadFull(conn, n[:]) // the version
+	for range 2 {
+		if _, err := io.ReadFull(conn, n[:]); err != nil {
+			return false
+		}
+		word := make([]byte, n[0])
+		if _, err := io.ReadFull(conn, word); err != nil {
+			return false
+		}
+		got = append(got, string(word))
+	}
+	if strings.Join(got, ":") != p.user {
+		conn.Write([]byte{1, 1})
+		return false
+	}
+	conn.Write([]byte{1, 0})
+	return true
 }
 
 func pipe(a, b net.Conn) {

@@ -34,8 +34,10 @@ type Way struct {
 	State   *tls.ConnectionState
 	Certs   []*x509.Certificate // that were shown, trusted or not
 
-	dial func(ctx context.Context) (net.Conn, error)
-	late *lateShake // a handshake that goes on while it is asked what else gets through; nil for none
+	dial   func(ctx context.Context) (net.Conn, error)
+	dialed *dialed                                     // the addresses of the proxy; nil without one
+	narrow func(ctx context.Context) (net.Conn, error) // dial with small packets; nil for none
+	late   *lateShake                                  // a handshake that goes on while it is asked what else gets through; nil for none
 }
 
 // A lateShake is for the handshake that comes about after all: the go command waits for 10 s.
@@ -64,6 +66,7 @@ type Reached struct {
 
 	proofs proofs
 	scene  dnsScene
+	pinned []hostsLine // that the system's answer comes from; nil if it comes from a resolver
 }
 
 // Works reports whether a request can be sent.
@@ -141,12 +144,18 @@ func (r *Reached) settle(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	select {
-	case <-w.late.done:
-		if w.late.step.Answer != Unmeasured {
-			w.TLS, w.State, w.Certs = w.late.step, w.late.state, w.late.certs
+	for i := range r.Ways { // the other addresses may have come as far by now, too
+		w := &r.Ways[i]
+		if w.late == nil {
+			continue
 		}
-	default:
+		select {
+		case <-w.late.done:
+			if w.late.step.Answer != Unmeasured {
+				w.TLS, w.State, w.Certs = w.late.step, w.late.state, w.late.certs
+			}
+		default:
+		}
 	}
 }
 
@@ -165,6 +174,7 @@ func (x *Exam) reachDirect(ctx context.Context, r *Reached) {
 		go func() { others <- x.dnsAskOthers(othersCtx, host) }()
 		r.Names.System = x.dnsAskSystem(ctx, host)
 	}
+	r.pinned = x.pinned(r.Names)
 	r.Ways = x.tryAddrs(ctx, r.Names.System.Addrs, r.Target, reachMost, true)
 	if r.Taken = takenOf(r.Ways); r.Works() {
 		return
@@ -204,10 +214,18 @@ func portOf(u *url.URL) string {
 }
 
 func (x *Exam) wayTo(addr netip.AddrPort) Way {
-	return Way{Addr: addr, Connect: Step{Answer: Unmeasured}, TLS: Step{Answer: Unmeasured},
+	w := Way{Addr: addr, Connect: Step{Answer: Unmeasured}, TLS: Step{Answer: Unmeasured},
 		dial: func(ctx context.Context) (net.Conn, error) {
 			return x.Net.connectTo(ctx, "tcp", addr.String(), x.Net.connectWait())
 		}}
+	if x.Net.DialNarrow != nil {
+		w.narrow = func(ctx context.Context) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, x.Net.connectWait())
+			defer cancel()
+			return x.Net.DialNarrow(ctx, "tcp", addr.String())
+		}
+	}
+	return w
 }
 
 // try connects, and shakes hands where the target is https. When grace ends, other addresses have worked, and nobody waits any longer:

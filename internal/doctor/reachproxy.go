@@ -36,11 +36,12 @@ func (x *Exam) reachByProxy(ctx context.Context, r *Reached) {
 
 // wayThrough is the way to t through its proxy.
 func (x *Exam) wayThrough(t Target) Way {
-	return Way{Connect: Step{Answer: Unmeasured}, TLS: Step{Answer: Unmeasured},
+	seen := &dialed{}
+	return Way{Connect: Step{Answer: Unmeasured}, TLS: Step{Answer: Unmeasured}, dialed: seen,
 		dial: func(ctx context.Context) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, x.Net.connectWait())
 			defer cancel()
-			return x.dialThrough(ctx, t)
+			return x.dialThrough(ctx, t, seen)
 		}}
 }
 
@@ -48,15 +49,15 @@ func proxyFails(f transport.Failure, err error) error {
 	return &transport.Error{Op: transport.OpProxy, Failure: f, Err: err}
 }
 
-// dialThrough connects to t through its proxy. For plain http over an HTTP proxy that is the proxy itself.
-func (x *Exam) dialThrough(ctx context.Context, t Target) (net.Conn, error) {
+// dialThrough connects to t through its proxy, whose addresses seen collects. For plain http over an HTTP proxy that is the proxy itself.
+func (x *Exam) dialThrough(ctx context.Context, t Target, seen *dialed) (net.Conn, error) {
 	p := t.Proxy
 	socks := strings.HasPrefix(p.Scheme, "socks5")
 	port := p.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[p.Scheme]
 	}
-	raw, err := x.dialName(ctx, p.Hostname(), port)
+	raw, err := x.dialName(ctx, p.Hostname(), port, seen)
 	if err != nil {
 		return nil, proxyFails(transport.FailureOf(transport.OpConnect, err), err)
 	}
@@ -94,7 +95,7 @@ func (x *Exam) dialThrough(ctx context.Context, t Target) (net.Conn, error) {
 }
 
 // dialName resolves and connects to the first address that answers.
-func (x *Exam) dialName(ctx context.Context, host, port string) (net.Conn, error) {
+func (x *Exam) dialName(ctx context.Context, host, port string, seen *dialed) (net.Conn, error) {
 	addrs := []netip.Addr{}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		addrs = append(addrs, ip)
@@ -108,7 +109,9 @@ func (x *Exam) dialName(ctx context.Context, host, port string) (net.Conn, error
 	var first error
 	for i, ip := range addrs {
 		wait := x.Net.connectWait() / time.Duration(len(addrs)-i)
-		conn, err := x.Net.connectTo(ctx, "tcp", net.JoinHostPort(ip.String(), port), wait)
+		addr := net.JoinHostPort(ip.String(), port)
+		seen.add(addr)
+		conn, err := x.Net.connectTo(ctx, "tcp", addr, wait)
 		if err == nil {
 			return conn, nil
 		}
@@ -157,6 +160,9 @@ func socksConnect(conn net.Conn, user *url.Userinfo, addr string) error {
 		return errors.New("no such host or port can exist")
 	}
 	req := append([]byte{5, 1, 0, 3, byte(len(host))}, host...)
+	if ip, err := netip.ParseAddr(host); err == nil {
+		req = append([]byte{5, 1, 0, map[bool]byte{true: 1, false: 4}[ip.Is4()]}, ip.AsSlice()...)
+	}
 	if _, err := conn.Write(binary.BigEndian.AppendUint16(req, uint16(port))); err != nil {
 		return err
 	}
@@ -164,8 +170,11 @@ func socksConnect(conn net.Conn, user *url.Userinfo, addr string) error {
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return err
 	}
-	if head[0] != 5 || head[1] != 0 {
+	switch {
+	case head[0] != 5:
 		return proxyFails(transport.ProxyRefused, nil)
+	case head[1] != 0:
+		return proxyFails(transport.ProxyRefused, socksReply(head[1]))
 	}
 	n := map[byte]int{1: 4, 4: 16}[head[3]]
 	if head[3] == 3 {
@@ -177,6 +186,19 @@ func socksConnect(conn net.Conn, user *url.Userinfo, addr string) error {
 	}
 	_, err = io.ReadFull(conn, make([]byte, n+2))
 	return err
+}
+
+// A socksReply is how a SOCKS5 proxy says no to a connection.
+type socksReply byte
+
+// Error is by RFC 1928, section 6.
+func (r socksReply) Error() string {
+	words := []string{1: "general failure", 2: "not allowed by its rules", 3: "network unreachable", 4: "host unreachable", 5: "connection refused",
+		6: "TTL expired", 7: "command not supported", 8: "address type not supported"}
+	if int(r) < len(words) && r > 0 {
+		return "the proxy answered: " + words[r]
+	}
+	return "the proxy answered " + strconv.Itoa(int(r))
 }
 
 func socksGreet(conn net.Conn, user *url.Userinfo) error {

@@ -178,6 +178,7 @@ type experiments struct {
 	again    Step // nothing changed
 	small    Step // a small hello
 	pieces   Step // the large one in small packets
+	narrow   Step // small packets in both directions
 	http1    Step // without HTTP/2
 	noName   Step // the name of the control
 	invented Step // a name that does not exist
@@ -186,6 +187,9 @@ type experiments struct {
 	away     Step // the name of the target, at the address of the control
 
 	served time.Time // the time that the server says it is
+
+	lacks    Answer            // whether all that is wrong is that a certificate between is not shown; empty for not tried
+	lacksOne *x509.Certificate // which
 }
 
 // proofs are what is known beside the way itself.
@@ -207,6 +211,9 @@ func (x *Exam) experiment(ctx context.Context, r *Reached) (e experiments) {
 	}
 	if badCertificate(failure) {
 		wg.Go(func() { e.invented, e.minted, e.mintedBy = x.askForInvented(ctx, w, usual) })
+		if failure == transport.UnknownAuthority && len(w.Certs) > 0 {
+			wg.Go(func() { e.lacks, e.lacksOne = x.lacking(ctx, usual.name, w.Certs) })
+		}
 		if failure == transport.CertExpired {
 			wg.Go(func() { e.served = x.servedTime(ctx, w, usual) })
 		}
@@ -214,9 +221,14 @@ func (x *Exam) experiment(ctx context.Context, r *Reached) (e experiments) {
 		return e
 	}
 	run(&e.again, func(*hello) {})
+	run(&e.pieces, func(h *hello) { h.pieces = true })
 	if !usual.small {
 		run(&e.small, func(h *hello) { h.small = true })
-		run(&e.pieces, func(h *hello) { h.pieces = true })
+	}
+	if w.narrow != nil {
+		thin := w
+		thin.dial = w.narrow
+		wg.Go(func() { e.narrow, _, _ = x.shakeAnew(ctx, thin, usual) })
 	}
 	if !usual.http1 {
 		run(&e.http1, func(h *hello) { h.http1 = true })

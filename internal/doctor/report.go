@@ -46,6 +46,9 @@ type Report struct {
 	Causes        []Cause       `json:"causes"`  // the most likely root cause first
 	Results       []Result      `json:"results"` // in the order of the groups
 
+	// Trace says whether the kernel was asked for its view of connections, and why not, where that was wanted; see Exam.Trace.
+	Trace *Fact `json:"trace,omitempty"`
+
 	// Messages are those that were recognised in the output of a build, where one was given; see Explain.
 	Messages []Recognized `json:"messages,omitempty"`
 }

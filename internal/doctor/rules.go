@@ -15,12 +15,15 @@ func rules() []rule {
 	proxies := []string{codeProxyBroken, codeProxyAuth, codeProxyLogin, codeProxyKind, codeProxyRefuses}
 	online := slices.Concat(network, answers, trust, proxies, []string{codeToolchainNowhere, codeGitProxyDead})
 	return []rule{
+		// Where a proxy leads out that go was kept from, there is no other way, and need not be.
+		{cause: []string{codeProxySkipped, codeProxyNotRead}, follow: []string{codeOffline, codeClosedNetwork}},
 		// Nothing is to be reached, or somebody wants a log-in before anything is.
 		{cause: []string{codeOffline, codeClosedNetwork, codeCaptivePortal}, follow: online},
 		// Without the right time no certificate is valid.
 		{cause: []string{string(VerdictClockWrong)}, follow: slices.Concat(trust, answers, []string{
 			string(VerdictTLSUntrusted), string(VerdictTLSMITM), codeToolchainNowhere})},
 		// What a variable says of a proxy, the proxy, and what was to go through it.
+		{cause: []string{codeProxyValue}, follow: []string{codeProxyBroken, codeProxyAuth, codeProxyRefuses}, by: ofVariable},
 		{cause: []string{codeProxyValue, codeProxyKind}, follow: []string{codeProxyBroken, codeProxyAuth, codeProxyRefuses}, by: throughIt},
 		{cause: proxies, follow: slices.Concat(network, answers, trust, proxies), by: throughIt, only: true},
 		{cause: proxies, follow: slices.Concat(network, answers, trust, proxies), by: sameHost, only: true},
@@ -40,6 +43,7 @@ func rules() []rule {
 		{cause: []string{codeGorootMixed, codeGorootNothing}, follow: []string{codeGoBroken, codeToolsMixed, codeSDKMixed, codeSDKAltered, codeSDKUnreadable}},
 		{cause: []string{codeSDKMixed}, follow: []string{codeGoBroken, codeToolsMixed, codeSDKAltered}},
 		{cause: []string{codeSDKAltered}, follow: []string{codeGoBroken, codeToolsMixed}},
+		{cause: []string{codeToolchainInvalid}, follow: []string{codeModInvalid}, by: sameThing},
 		{cause: []string{codeModNoPatch}, follow: []string{codeToolchainNowhere}},
 		{cause: []string{codeToolchainInvalid, codeToolchainLang}, follow: []string{codeGoTooOld, codeToolchainAbsent, codeToolchainOffline, codeToolchainNowhere}},
 		{cause: []string{codeTargetLeft}, follow: []string{codeCGOCross, codeCCTarget}},
@@ -48,6 +52,8 @@ func rules() []rule {
 		// Root was here.
 		{cause: []string{codeCacheSudo}, follow: []string{codeCacheOwner, codeCacheReadOnly}},
 		{cause: []string{codeCacheOwner}, follow: []string{codeCacheReadOnly}},
+		{cause: []string{codeCacheNoFolder}, follow: []string{codeCacheNowhere}},
+		{cause: []string{codeCacheOwner, codeCacheReadOnly}, follow: []string{codeDiskReadErr}, by: sameThing},
 		{cause: []string{codeCacheNetwork}, follow: []string{codeCacheHeld}},
 		// No compiler, no cgo; on a Mac neither is there without the tools of Xcode, and git is not, either.
 		{cause: []string{codeCCXcode, codeCCLicense}, follow: []string{codeCCMissing, codeCCBroken, codeCCHeaders, codeCCLinker, codeCGONoCC, codeCXXMissing, codeGitBroken, codeGitMissing}},

@@ -134,21 +134,34 @@ func worse(a, b State) State {
 func reportOf(x *Exam, results []Result, took time.Duration, secrets Secrets) Report {
 	rank := Groups()
 	slices.SortStableFunc(results, func(a, b Result) int { return slices.Index(rank, a.Group) - slices.Index(rank, b.Group) })
-	r := Report{SchemaVersion: SchemaVersion, Healthy: true, Complete: true, Took: took, Causes: causesOf(x, results), Results: []Result{}}
+	r := Report{SchemaVersion: SchemaVersion, Healthy: true, Complete: true, Took: took, Causes: causesOf(x, results), Results: []Result{},
+		Trace: x.Trace.ran(secrets)}
 	for _, c := range r.Causes {
 		for _, f := range append([]Finding{c.Finding}, c.Follows...) {
 			r.Healthy = r.Healthy && f.Severity != Fault && f.Severity != Warning
 		}
 	}
 	for _, res := range results {
-		r.Complete = r.Complete && res.Reason.harmless()
 		r.Results = append(r.Results, secrets.result(res))
 	}
+	r.Complete = r.Unlooked() == 0
 	for i, c := range r.Causes {
 		r.Causes[i].Finding = secrets.finding(c.Finding)
 		r.Causes[i].Follows = secrets.findings(c.Follows)
 	}
 	return r
+}
+
+// Unlooked counts the checks that were kept from looking at what counts. That a tool is missing counts where no finding says what
+// that leads to.
+func (r Report) Unlooked() int {
+	n := 0
+	for _, res := range r.Results {
+		if !res.Reason.harmless() || res.Reason == NoTool && r.Healthy {
+			n++
+		}
+	}
+	return n
 }
 
 // harmless reports whether what was not looked at for that reason cannot be what is wrong.

@@ -149,7 +149,11 @@ func sdkUnset(x *Exam, key string) Fix {
 	if x.Env[key] == "" && x.GoEnv.Written[key] != "" {
 		kind = SetGoEnv
 	}
-	return Fix{Code: fixUnset, Kind: kind, Key: key, Args: map[string]string{"Key": key}}
+	f := Fix{Code: fixUnset, Kind: kind, Key: key, Args: map[string]string{"Key": key}}
+	if kind == SetGoEnv {
+		f = setOutOfFile(x, f)
+	}
+	return f
 }
 
 // sdkSet gives a setting of the go command another value, where it stands.

@@ -79,7 +79,7 @@ func sdkFact(o Outcome, name string) Answer {
 	return ""
 }
 
-func TestCheckGo(t *testing.T) {
+func goScenarios(t *testing.T, rec *record) {
 	if runtime.GOOS == "windows" {
 		return // the Gos are scripts
 	}
@@ -161,6 +161,7 @@ func TestCheckGo(t *testing.T) {
 				change(x)
 			}
 			o := sdkCheckGo(t.Context(), x)
+			rec.add(tt.name, tt.want, sdkFound(o))
 			if got := sdkFound(o); got != tt.want || (o.NotRun != "") != strings.HasSuffix(tt.name, "nobody can be asked") {
 				t.Errorf("found %q, want %q (%s %s)", got, tt.want, o.NotRun, o.Detail)
 			}
@@ -243,7 +244,7 @@ func TestHoles(t *testing.T) {
 	}
 }
 
-func TestCheckSDKFiles(t *testing.T) {
+func sdkFileScenarios(t *testing.T, rec *record) {
 	if runtime.GOOS == "windows" {
 		return
 	}
@@ -281,6 +282,7 @@ func TestCheckSDKFiles(t *testing.T) {
 				return tt.rep, tt.err
 			}
 			o := sdkCheckFiles(t.Context(), x)
+			rec.add(tt.name, tt.want, sdkFound(o))
 			if got := sdkFound(o); got != tt.want || o.NotRun != tt.notRun || sdkFact(o, factSDKProved) != tt.proved {
 				t.Errorf("found %q, %s, proved %s; want %q, %s, %s", got, o.NotRun, sdkFact(o, factSDKProved), tt.want, tt.notRun, tt.proved)
 			}
@@ -296,7 +298,7 @@ func TestCheckSDKFiles(t *testing.T) {
 	}
 }
 
-func TestProcessor(t *testing.T) {
+func processorScenarios(t *testing.T, rec *record) {
 	if runtime.GOOS == "windows" {
 		return
 	}
@@ -328,6 +330,7 @@ func TestProcessor(t *testing.T) {
 			x.GoEnv.Values["GOHOSTARCH"] = tt.arch
 			var o Outcome
 			sdkProcessor(t.Context(), x, &o)
+			rec.add(tt.name, tt.want, sdkFound(o))
 			if got := sdkFound(o); got != tt.want {
 				t.Errorf("found %q, want %q", got, tt.want)
 			}

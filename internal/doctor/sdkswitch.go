@@ -8,12 +8,15 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/mod/module"
 
 	"github.com/goferry/goferry/internal/gocmd"
+	"github.com/goferry/goferry/internal/sumdb"
 	"github.com/goferry/goferry/internal/toolchain"
 )
 
@@ -63,7 +66,7 @@ func sdkToolchain(ctx context.Context, x *Exam, o *Outcome) {
 	if version.Lang(cur.Name) == cur.Name && version.Compare(cur.Name, "go1.21") >= 0 && cur.Why == toolchain.WhyToolchain {
 		o.Findings = append(o.Findings, Finding{
 			Code: codeToolchainLang, Severity: Fault, Subject: cur.File, Args: map[string]string{"Name": cur.Name},
-			Fixes: []Fix{{Code: fixToolchainLine, Kind: EditFile, File: cur.File, Old: "toolchain " + cur.Name, New: "toolchain " + cur.Name + ".0", Args: map[string]string{"Name": cur.Name + ".0", "File": cur.File}}},
+			Fixes: []Fix{sdkToolchainLine(cur.File, cur.Name, cur.Name+".0")},
 		})
 		return
 	}
@@ -101,12 +104,32 @@ func sdkRefused(x *Exam, setting string, err error, o *Outcome) {
 	f := Finding{Code: codeToolchainInvalid, Severity: Fault, Subject: "GOTOOLCHAIN", Args: map[string]string{"Value": setting}, Fixes: []Fix{sdkSet(x, fixToolchainAuto, "GOTOOLCHAIN", "auto")}}
 	if lines, lerr := sdkProject(x); lerr == nil && !version.IsValid(lines.Toolchain) && lines.Toolchain != "" && lines.Toolchain != "default" {
 		f.Subject, f.Args["Value"] = lines.File, lines.Toolchain
-		f.Fixes = []Fix{{Code: fixToolchainLine, Kind: EditFile, File: lines.File, Old: "toolchain " + lines.Toolchain + "\n", Args: map[string]string{"Name": lines.Toolchain, "File": lines.File}}}
+		meant := ""
 		if strings.HasPrefix(lines.Toolchain, "1.") && version.IsValid("go"+lines.Toolchain) {
-			f.Fixes[0].New = "toolchain go" + lines.Toolchain + "\n"
+			meant = "go" + lines.Toolchain
 		}
+		f.Fixes = []Fix{sdkToolchainLine(lines.File, lines.Toolchain, meant)}
 	}
 	o.Findings = append(o.Findings, f)
+}
+
+// sdkToolchainLine changes the toolchain line of a go.mod or go.work file, as it stands there; without a name for the
+// new one it goes.
+func sdkToolchainLine(file, name, meant string) Fix {
+	f := Fix{Code: fixToolchainLine, Kind: EditFile, File: file, Old: "toolchain " + name, Args: map[string]string{"Name": name, "File": file}}
+	line := regexp.MustCompile(`(?m)^toolchain[ \t]+` + regexp.QuoteMeta(name))
+	if meant == "" {
+		line = regexp.MustCompile(line.String() + `[^\n]*(\n|\z)`)
+	}
+	if data, err := os.ReadFile(file); err == nil {
+		if m := line.Find(data); m != nil {
+			f.Old = string(m)
+		}
+	}
+	if meant != "" {
+		f.New, f.Args["Name"] = "toolchain "+meant, meant
+	}
+	return f
 }
 
 // sdkTooOld looks whether the project asks for more than a Go that may not switch.
@@ -174,6 +197,9 @@ func sdkAbsent(ctx context.Context, x *Exam, cur toolchain.Current, o *Outcome) 
 		f.Args["Why"] = "GOTOOLCHAIN=" + cur.Setting
 	}
 	install := sdkInstall(strings.TrimPrefix(cur.Name, "go"))
+	if v, err := toolchain.ParseVersion(cur.Name); err == nil && x.SDKs.Home.Dir != "" && x.SDKs.Home.Has(toolchain.Here(v)) {
+		install = sdkPathFix(x, fixAddToPath, x.SDKs.Home.Bin()) // goferry has it; the go command looks for its name in PATH
+	}
 	proxies := x.GoEnv.Values["GOPROXY"]
 	switch {
 	case !cur.Download:
@@ -365,16 +391,59 @@ func sdkCheckFiles(ctx context.Context, x *Exam) Outcome {
 			Code: codeSDKUnreadable, Severity: Fault, Subject: root, Args: map[string]string{"Error": sdkErrorLine(err)}, Fixes: []Fix{sdkRepair(root)},
 		}}}
 	}
+	if rep.State == toolchain.StateUnknown && rep.Against != toolchain.AgainstRecord {
+		if name := sdkNoRecord(ctx, x, rep.Target); name != "" {
+			return Outcome{NotRun: NotHere, Detail: name + " has no record of " + rep.Target.String(), Facts: []Fact{{Name: factSDKProved, Answer: Unmeasured, Reason: NotHere}}}
+		}
+	}
 	return sdkJudge(root, rep)
+}
+
+// sdkNoRecord is the name of the checksum database in force, if it is not the public one and says, by the way that the go command
+// asks it, that it has no record of a Go: those of companies know their own modules alone. Then there is nothing to compare with.
+func sdkNoRecord(ctx context.Context, x *Exam, target toolchain.Target) string {
+	db, err := sumdb.ParseDB(x.SumDB)
+	if err != nil || db.Off || db.Name == publicSumDB {
+		return ""
+	}
+	line := httpLineOf(x, false, nil)
+	defer line.Close()
+	way := sumFind(ctx, x, db, line)
+	if way.base == nil {
+		return ""
+	}
+	a := line.ask(ctx, httpAsk{url: httpJoin(way.base, "lookup/"+walkEscaped(target.Module().Path, target.Module().Version)), limit: httpSmall})
+	if a.err == nil && (a.status == http.StatusNotFound || a.status == http.StatusGone) {
+		return db.Name
+	}
+	return ""
+}
+
+// sdkDistributed reports whether a Go lies where the packages of a distribution do, which build it themselves: their files are
+// for their own tools to prove.
+func sdkDistributed(root string) bool {
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		root = real
+	}
+	root = filepath.ToSlash(root)
+	for _, place := range []string{"/usr/lib/", "/usr/lib64/", "/usr/share/", "/nix/store/", "/gnu/store/", "/snap/go/", "/opt/local/lib/"} {
+		if strings.HasPrefix(root, place) {
+			return true
+		}
+	}
+	return strings.Contains(root, "/Cellar/go") // of Homebrew, which may lie anywhere
 }
 
 // sdkJudge says what a Report means.
 func sdkJudge(root string, rep toolchain.Report) Outcome {
 	fact := Fact{Name: factSDKProved, Answer: Yes, Value: rep.Target.String()}
 	if rep.State == toolchain.StateUnknown && rep.Against != toolchain.AgainstRecord {
-		detail := sdkErrorLine(rep.Err)
-		fact.Answer, fact.Reason = Unmeasured, NotReadable
-		return Outcome{NotRun: NotReadable, Detail: detail, Facts: []Fact{fact}}
+		why, detail := NotReadable, sdkErrorLine(rep.Err)
+		if sdkDistributed(root) {
+			why, detail = NotHere, root
+		}
+		fact.Answer, fact.Reason = Unmeasured, why
+		return Outcome{NotRun: why, Detail: detail, Facts: []Fact{fact}}
 	}
 	var bad, foreign []string
 	for _, c := range rep.Changes {
@@ -394,8 +463,13 @@ func sdkJudge(root string, rep toolchain.Report) Outcome {
 	switch {
 	case len(foreign) > 0 && len(bad) == 0:
 		f.Code, bad = codeSDKMixed, foreign
-	case len(bad) == 0: // it is only known that something differs, as in a Go that a distribution built itself
-		return Outcome{NotRun: NotReadable, Detail: sdkErrorLine(rep.Err), Facts: []Fact{{Name: factSDKProved, Answer: Unmeasured, Reason: NotReadable}}}
+	case len(bad) == 0: // it is only known that something differs
+		why := NotReadable
+		detail := "goferry sdk verify --goroot " + root // which may download, finds out what
+		if sdkDistributed(root) {
+			why, detail = NotHere, root
+		}
+		return Outcome{NotRun: why, Detail: detail, Facts: []Fact{{Name: factSDKProved, Answer: Unmeasured, Reason: why}}}
 	}
 	f.Args = map[string]string{"Count": fmt.Sprint(len(bad)), "Files": strings.Join(bad[:min(3, len(bad))], ", ")}
 	return Outcome{Findings: []Finding{f}}

@@ -20,7 +20,7 @@ type Secrets struct {
 }
 
 // SecretsOf collects what x holds of secrets: the values of variables that are called so, and the
-// passwords of URLs wherever they stand. extra are further secrets, such as those of a netrc file.
+// passwords of URLs wherever they stand. extra are further secrets, as x.Secrets are.
 func SecretsOf(x *Exam, extra ...string) Secrets {
 	found := map[string]bool{}
 	add := func(v string) {
@@ -45,7 +45,7 @@ func SecretsOf(x *Exam, extra ...string) Secrets {
 			}
 		}
 	}
-	for _, v := range extra {
+	for _, v := range slices.Concat(x.Secrets, extra) {
 		add(v)
 	}
 	values := slices.SortedFunc(maps.Keys(found), func(a, b string) int {
@@ -75,7 +75,24 @@ type form struct {
 	name string
 	re   *regexp.Regexp
 	with string
+	not  *regexp.Regexp // what matches this as well is left; may be nil
 }
+
+// mask replaces what is of that form.
+func (f form) mask(text string) string {
+	if f.not == nil {
+		return f.re.ReplaceAllString(text, f.with)
+	}
+	return f.re.ReplaceAllStringFunc(text, func(m string) string {
+		if f.not.MatchString(m) {
+			return m
+		}
+		return f.re.ReplaceAllString(m, f.with)
+	})
+}
+
+// gitUser is the user of ssh addresses, the same for everybody.
+var gitUser = regexp.MustCompile(`^(?i:ssh|git\+ssh|git)://git@$`)
 
 var (
 	privateKey  = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
@@ -91,14 +108,14 @@ var (
 // secretForms are replaced in this order. What one puts there is the same for itself and for the others.
 func secretForms() []form {
 	return []form{
-		{"private key", privateKey, mask},
-		{"password in a URL", userinfo, "${1}" + mask + "@"},
-		{"password before a host", loosePair, "${1}" + mask + "@"},
-		{"query of a URL", queryOfURL, "${1}?" + mask},
-		{"authorization header", authHeader, "${1}" + mask},
-		{"bearer token", bearer, "${1}" + mask},
-		{"netrc password", netrcLine, "${1}" + mask},
-		{"token", knownTokens, mask},
+		{"private key", privateKey, mask, nil},
+		{"password in a URL", userinfo, "${1}" + mask + "@", gitUser},
+		{"password before a host", loosePair, "${1}" + mask + "@", nil},
+		{"query of a URL", queryOfURL, "${1}?" + mask, nil},
+		{"authorization header", authHeader, "${1}" + mask, nil},
+		{"bearer token", bearer, "${1}" + mask, nil},
+		{"netrc password", netrcLine, "${1}" + mask, nil},
+		{"token", knownTokens, mask, nil},
 	}
 }
 
@@ -111,7 +128,7 @@ func (s Secrets) Mask(text string) string {
 		text = strings.ReplaceAll(text, v, mask)
 	}
 	for _, f := range secretForms() {
-		text = f.re.ReplaceAllString(text, f.with)
+		text = f.mask(text)
 	}
 	return text
 }
@@ -127,7 +144,7 @@ func (s Secrets) Found(text string) []string {
 		}
 	}
 	for _, f := range secretForms() {
-		if f.re.ReplaceAllString(text, f.with) != text {
+		if f.mask(text) != text {
 			kinds = append(kinds, f.name)
 		}
 	}

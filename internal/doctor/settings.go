@@ -169,6 +169,38 @@ func setFix(x *Exam, key, want string) Fix {
 		f.Code = map[FixKind]string{SetEnv: fixEnvUnset, SetGoEnv: fixGoEnvUnset}[f.Kind]
 	}
 	f.Args = setArgs("Key", key)
+	if f.Kind == SetGoEnv && f.Value == "" {
+		return setOutOfFile(x, f)
+	}
+	return f
+}
+
+// setOutOfFile is f, which takes a setting back, as a change of the file where the go command would refuse to do
+// anything before that: with a GOROOT that is not there, and a GOPATH that is not absolute.
+// Source: cmd/go/main.go, cmd/go/internal/envcmd.
+func setOutOfFile(x *Exam, f Fix) Fix {
+	value := x.GoEnv.Written[f.Key]
+	switch f.Key {
+	case "GOROOT":
+		if setIsDir(value) {
+			return f
+		}
+	case "GOPATH":
+		if !slices.ContainsFunc(filepath.SplitList(value), func(dir string) bool { return dir != "" && !filepath.IsAbs(dir) }) {
+			return f
+		}
+	default:
+		return f
+	}
+	data, err := os.ReadFile(x.GoEnv.File)
+	if err != nil {
+		return f
+	}
+	for line := range strings.Lines(string(data)) {
+		if strings.TrimRight(line, "\r\n") == f.Key+"="+value {
+			f.Kind, f.File, f.Old = EditFile, x.GoEnv.File, line
+		}
+	}
 	return f
 }
 
@@ -194,7 +226,14 @@ func setUnderEnv(x *Exam, key string) string {
 var setUser = regexp.MustCompile(`://[^/,|\s]*@`)
 
 // setShown is a value as it may be shown.
-func setShown(value string) string { return setUser.ReplaceAllString(value, "://***@") }
+func setShown(value string) string {
+	return setUser.ReplaceAllStringFunc(value, func(m string) string {
+		if m == "://git@" { // of ssh, and no secret
+			return m
+		}
+		return "://***@"
+	})
+}
 
 // setEvidence says where a setting is set: the evidence for a finding about it.
 func setEvidence(x *Exam, key string) []Fact {

@@ -1,13 +1,16 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +40,8 @@ const (
 	fixGitInstall = "git-install"
 	fixSSHAccept  = "ssh-accept-key"
 	fixGitLogin   = "git-login"
-	fixGitHelper  = "git-helper"
+	fixGitLine    = "git-config-line"
+	fixSSHInstall = "ssh-install"
 	factGit       = "git"
 	factGitRule   = "git-rule"
 	factSSHKey    = "ssh-key-known"
@@ -50,7 +54,7 @@ func gitCodes() []string {
 }
 
 func gitFixCodes() []string {
-	return []string{fixGitUnset, fixGitSet, fixGitInstall, fixSSHAccept, fixGitLogin, fixGitHelper}
+	return []string{fixGitUnset, fixGitSet, fixGitInstall, fixSSHAccept, fixGitLogin, fixGitLine, fixSSHInstall}
 }
 
 func gitFactNames() []string { return []string{factGit, factGitRule, factSSHKey, factGitProxy} }
@@ -106,11 +110,11 @@ func checkGit(ctx context.Context, x *Exam) Outcome {
 	var out Outcome
 	version, err := s.run(ctx, "--version")
 	if errors.Is(err, gocmd.ErrNoTool) {
-		f := setFinding(codeGitMissing, Warning, "git")
+		f := setFinding(codeGitMissing, Note, "git") // proxies are asked first, and have nearly everything
 		if s.need == gitOften {
 			f.Severity = Fault
 		}
-		f.Fixes = []Fix{gitInstall(x)}
+		f.Fixes = ccInstallNamed(x, fixGitInstall, "git")
 		out.Findings = []Finding{f}
 		return out
 	} else if err != nil {
@@ -144,7 +148,7 @@ func (s *gitState) run(ctx context.Context, args ...string) (string, error) {
 		return "", err
 	}
 	if res.ExitCode != 0 {
-		return "", &gitError{setOneLine(string(res.Stderr))}
+		return "", &gitError{cmp.Or(setOneLine(string(res.Stderr)), "exit code "+strconv.Itoa(res.ExitCode))}
 	}
 	return string(res.Stdout), nil
 }
@@ -165,8 +169,16 @@ func (s *gitState) broken(ctx context.Context, err error) Outcome {
 	if s.need != gitOften {
 		f.Severity = Warning
 	}
+	if m := gitBadLine.FindStringSubmatch(said.says); m != nil {
+		f.Fixes = []Fix{{Code: fixGitLine, Kind: ByHand, File: m[2], Args: setArgs("Line", m[1])}}
+	} else {
+		f.Fixes = ccInstallNamed(s.x, fixGitInstall, "git")
+	}
 	return Outcome{Findings: []Finding{f}}
 }
+
+// gitBadLine is what git says of a line of its configuration that it cannot read.
+var gitBadLine = regexp.MustCompile(`bad config line (\d+) in file (.+)$`)
 
 // setRunError is what an error of gocmd.Runner.Run means for a check.
 func setRunError(ctx context.Context, err error) Outcome {
@@ -205,10 +217,34 @@ func (s *gitState) all(prefix, suffix string) []gitSetting {
 }
 
 // unset is the fix that takes g away.
-func (g gitSetting) unset() Fix {
-	scope := "--" + g.Scope
-	return Fix{Code: fixGitUnset, Kind: RunCommand, Command: []string{"git", "config", scope, "--unset-all", g.Key, "^" + gitLiteral(g.Value) + "$"},
-		Root: g.Scope == "system", Args: setArgs("Setting", setShown(g.Key))}
+func (g gitSetting) unset(x *Exam) Fix {
+	return g.fix(x, fixGitUnset, g.Key, "--unset-all", g.Key, "^"+gitLiteral(g.Value)+"$")
+}
+
+// fix is a command of git for the file in which g stands. What stands in the environment is for the user to change.
+func (g gitSetting) fix(x *Exam, code, setting string, args ...string) Fix {
+	f := Fix{Code: code, Kind: RunCommand, File: g.File, Root: g.Scope == "system", Args: setArgs("Setting", setShown(setting))}
+	where := []string{"--file", g.File}
+	switch {
+	case g.Scope == "command":
+		return setUnset("GIT_CONFIG_COUNT")
+	case g.Scope == "global" && slices.Contains(gitGlobal(x), filepath.Clean(g.File)) || !filepath.IsAbs(g.File):
+		where, f.File = []string{"--" + g.Scope}, ""
+	}
+	f.Command = slices.Concat([]string{"git", "config"}, where, args)
+	return f
+}
+
+// gitGlobal are the files that git config --global writes: others are included by them.
+func gitGlobal(x *Exam) []string {
+	if file := x.Env["GIT_CONFIG_GLOBAL"]; file != "" {
+		return []string{file}
+	}
+	dir := x.Env["XDG_CONFIG_HOME"]
+	if dir == "" {
+		dir = filepath.Join(x.Home, ".config")
+	}
+	return []string{filepath.Join(x.Home, ".gitconfig"), filepath.Join(dir, "git", "config")}
 }
 
 // gitLiteral is s as a regular expression of git that matches nothing else.
@@ -225,34 +261,6 @@ func gitLiteral(s string) string {
 
 func (g gitSetting) fact() Fact {
 	return Fact{Name: factGitRule, Answer: Yes, Value: g.File + ": " + setShown(g.Key+"="+g.Value)}
-}
-
-// gitInstall says how to get git. What installs programs here is the business of the checks of the C compiler.
-func gitInstall(x *Exam) Fix {
-	f := Fix{Code: fixGitInstall, Kind: ByHand}
-	switch x.OS {
-	case "darwin":
-		f.Kind, f.Command = RunCommand, []string{"xcode-select", "--install"}
-	case "windows":
-		f.Kind, f.Command = RunCommand, []string{"winget", "install", "--id", "Git.Git", "-e"}
-	case "linux":
-		for _, c := range []struct {
-			tool string
-			line []string
-		}{
-			{"apt-get", []string{"apt-get", "install", "-y", "git"}}, {"dnf", []string{"dnf", "install", "-y", "git"}}, {"yum", []string{"yum", "install", "-y", "git"}},
-			{"apk", []string{"apk", "add", "git"}}, {"pacman", []string{"pacman", "-S", "--noconfirm", "git"}}, {"zypper", []string{"zypper", "install", "-y", "git"}},
-		} {
-			if x.Runner == nil {
-				break
-			}
-			if _, err := x.Runner.FindTool(c.tool); err == nil {
-				f.Kind, f.Command, f.Root = RunCommand, c.line, true
-				break
-			}
-		}
-	}
-	return f
 }
 
 // prompts is about git asking for passwords. The go command keeps it from that, unless it was told
@@ -284,9 +292,12 @@ func (s *gitState) helpers(ctx context.Context) []Finding {
 			continue
 		}
 		f := setFinding(codeGitHelper, Warning, g.Key, "Helper", words[0], "File", g.File)
-		f.Facts, f.Fixes = []Fact{g.fact()}, []Fix{g.unset()}
+		if u, err := url.Parse(strings.TrimSuffix(strings.TrimPrefix(g.Key, "credential."), ".helper")); err == nil && u.Host != "" && !s.fetches(u.Hostname()) {
+			f.Severity = Note // of a host to which no way of the go command leads
+		}
+		f.Facts, f.Fixes = []Fact{g.fact()}, []Fix{g.unset(s.x)}
 		if words[0] == "manager-core" && s.hasHelper("manager") { // its name until 2022
-			f.Fixes = append([]Fix{{Code: fixGitSet, Kind: RunCommand, Command: []string{"git", "config", "--" + g.Scope, g.Key, "manager"}, Root: g.Scope == "system", Args: setArgs("Setting", g.Key)}}, f.Fixes...)
+			f.Fixes = append([]Fix{g.fix(s.x, fixGitSet, g.Key, "--replace-all", g.Key, "manager", "^"+gitLiteral(g.Value)+"$")}, f.Fixes...)
 		}
 		found = append(found, f)
 	}
@@ -319,7 +330,7 @@ func (s *gitState) verify() []Finding {
 	for _, g := range s.all("http.", "sslverify") {
 		if slices.Contains([]string{"false", "no", "off", "0"}, strings.ToLower(g.Value)) {
 			f := setFinding(codeGitNoVerify, Warning, g.Key)
-			f.Facts, f.Fixes = []Fact{g.fact()}, []Fix{g.unset()}
+			f.Facts, f.Fixes = []Fact{g.fact()}, []Fix{g.unset(s.x)}
 			found = append(found, f)
 		}
 	}
@@ -337,7 +348,7 @@ func (s *gitState) proxies(ctx context.Context) []Finding {
 	var found []Finding
 	for _, g := range s.all("http.", "proxy") {
 		u, err := url.Parse(g.Value)
-		if err == nil && u.Host == "" {
+		if err != nil || u.Host == "" { // 127.0.0.1:7890
 			u, err = url.Parse("http://" + g.Value)
 		}
 		if g.Value == "" || err != nil || !setLoopback(u.Hostname()) || s.x.Net.Dial == nil {
@@ -366,7 +377,7 @@ func (s *gitState) proxies(ctx context.Context) []Finding {
 			f.Severity = Warning
 		}
 		f.Facts = []Fact{g.fact(), {Name: factGitProxy, Answer: No, Value: u.Host}}
-		f.Fixes = []Fix{g.unset()}
+		f.Fixes = []Fix{g.unset(s.x)}
 		found = append(found, f)
 	}
 	return found

@@ -38,15 +38,14 @@ func (s *gitState) rules() []Finding {
 		base := setShown(r.Base)
 		add := func(code string, severity Severity, fixes ...Fix) {
 			f := setFinding(code, severity, base, "Base", base, "From", setShown(r.From))
-			f.Facts, f.Fixes = []Fact{r.fact()}, append(fixes, r.unset())
+			f.Facts, f.Fixes = []Fact{r.fact()}, append(fixes, r.unset(s.x))
 			found = append(found, f)
 		}
 		better := gitMeantBase(r.Base, r.From)
 		host, _ := gitHost(r.Base)
 		switch {
 		case better != "":
-			add(codeGitInsteadOf, Fault, Fix{Code: fixGitSet, Kind: RunCommand, Args: setArgs("Setting", setShown("url."+better+".insteadOf")),
-				Command: []string{"git", "config", "--" + r.Scope, "--rename-section", "url." + r.Base, "url." + better}, Root: r.Scope == "system"})
+			add(codeGitInsteadOf, Fault, r.fix(s.x, fixGitSet, "url."+better+".insteadOf", "--rename-section", "url."+r.Base, "url."+better))
 		case slices.Contains(setGitGone, host):
 			add(codeGitInsteadGone, Warning)
 		case strings.HasPrefix(r.Base, "http://") && strings.HasPrefix(r.From, "https://") && !setLocalHost(host):
@@ -124,17 +123,15 @@ func (s *gitState) ssh(ctx context.Context) (found []Finding, facts []Fact) {
 	for _, host := range hosts {
 		known := s.sshKnown(ctx, host)
 		if known.Reason == NoTool {
-			f := setFinding(codeSSHMissing, Fault, "ssh", "Host", host)
+			f := setFinding(codeSSHMissing, s.severity(host), "ssh", "Host", host)
+			f.Fixes = ccInstallNamed(s.x, fixSSHInstall, "ssh")
 			return []Finding{f}, facts
 		}
 		facts = append(facts, known)
 		if known.Answer != No {
 			continue
 		}
-		f := setFinding(codeSSHHostKey, Warning, host, "Host", host)
-		if s.need == gitOften {
-			f.Severity = Fault
-		}
+		f := setFinding(codeSSHHostKey, s.severity(host), host, "Host", host)
 		f.Facts = []Fact{known}
 		f.Fixes = []Fix{{Code: fixSSHAccept, Kind: ByHand, Args: setArgs("Host", host), Command: append([]string{"ssh", "-T"}, sshArgs(host)...)}}
 		found = append(found, f)
@@ -264,5 +261,31 @@ func (s *gitState) login(host string) bool {
 			return true
 		}
 	}
-	return module.MatchPrefixPatterns(strings.Join(setPublicSites, ","), host)
+	return slices.Contains(setPublicSites, host)
+}
+
+// fetches reports whether the go command asks host by git before any proxy: all hosts, or those of GONOPROXY.
+func (s *gitState) fetches(host string) bool {
+	if list := setProxies(setOf(s.x, "GOPROXY")); len(list) > 0 && list[0].Raw == "direct" {
+		return true
+	}
+	for _, glob := range setSplit(setNoProxyList(s.x)) {
+		if first, _, _ := strings.Cut(glob, "/"); module.MatchPrefixPatterns(first, host) {
+			return true
+		}
+	}
+	return false
+}
+
+// severity is that of something which keeps git from a target of gitTarget, to which rules lead.
+func (s *gitState) severity(target string) Severity {
+	for _, r := range s.insteadOf() {
+		if t, _ := gitTarget(r.Base); t != target {
+			continue
+		}
+		if host, _ := gitHost(r.From); s.fetches(host) {
+			return Fault
+		}
+	}
+	return Warning
 }

@@ -66,10 +66,7 @@ func setModuleMode(x *Exam) []Finding {
 			f.Severity = Fault // it is not even read
 		}
 	case "auto":
-		f = setFinding(codeGo111ModuleAuto, Note, key)
-		if goModOf(x) == "" {
-			f.Severity = Warning
-		}
+		f = setFinding(codeGo111ModuleAuto, Note, key) // where it makes a difference, nobody writes modules
 	default:
 		f = setFinding(codeGo111ModuleBad, Fault, key, "Value", value)
 	}
@@ -143,8 +140,8 @@ func setNames(x *Exam) []Finding {
 		meant, ignored := setIgnored(name)
 		if ignored && x.Env[name] != "" {
 			f := setFinding(codeIgnoredName, Warning, name, "Meant", meant)
-			if meant != "" && setFrom(x, meant) != setDefault {
-				f.Severity = Note // what was meant is set as well
+			if meant != "" && setFrom(x, meant) != setDefault || slices.Contains(setScriptNames, name) {
+				f.Severity = Note // what was meant is set as well, or it is not meant for go
 			}
 			f.Facts, f.Fixes = setEvidence(x, name), setRename(x, name, meant)
 			found = append(found, f)
@@ -165,6 +162,9 @@ func setNames(x *Exam) []Finding {
 	}
 	return found
 }
+
+// setScriptNames are names that build scripts use for purposes of their own.
+var setScriptNames = []string{"GO_FLAGS", "GO_MODULE", "GOMODULE", "GO_TOOLCHAIN"}
 
 // setCaseNames are the settings that nobody would write in lower case for something else.
 var setCaseNames = []string{"GOPROXY", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOFLAGS", "GO111MODULE", "GOTOOLCHAIN", "GOINSECURE", "GOMODCACHE", "CGO_ENABLED"}

@@ -1,10 +1,14 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/mod/modfile"
 
 	"github.com/goferry/goferry/internal/gocmd"
 )
@@ -18,12 +22,13 @@ const (
 	codeGoFlagsModFile  = "goflags-modfile"
 	codeGoFlagsSplit    = "goflags-split"
 	codeGoFlagsInsecure = "goflags-insecure"
+	codeGoFlagsWork     = "goflags-workspace"
 )
 
 const factGoFlags = "goflags"
 
 func goflagsCodes() []string {
-	return []string{codeGoFlagsRefused, codeGoFlagsModTwice, codeGoFlagsVendor, codeGoFlagsMod, codeGoFlagsModFile, codeGoFlagsSplit, codeGoFlagsInsecure}
+	return []string{codeGoFlagsRefused, codeGoFlagsModTwice, codeGoFlagsVendor, codeGoFlagsMod, codeGoFlagsModFile, codeGoFlagsSplit, codeGoFlagsInsecure, codeGoFlagsWork}
 }
 
 func goflagsFactNames() []string { return []string{factGoFlags} }
@@ -198,22 +203,24 @@ func setFlagsMod(x *Exam, flags []string) []Finding {
 	}
 	dir := goModOf(x)
 	vendor := dir != "" && setHasVendor(dir)
+	work := setWorkOf(x)
 	if len(mods) > 0 && len(found) == 0 {
-		switch mods[len(mods)-1] {
-		case "vendor":
-			switch {
-			case dir != "" && !vendor && setWorkOf(x) == "":
-				found = append(found, setFlagsFinding(x, codeGoFlagsVendor, Fault, setWithout(flags, "-mod", ""), "Dir", dir))
-			case dir == "":
-				found = append(found, setFlagsFinding(x, codeGoFlagsVendor, Note, setWithout(flags, "-mod", ""), "Dir", x.Dir))
-			}
-		case "mod":
-			if vendor {
-				found = append(found, setFlagsFinding(x, codeGoFlagsMod, Warning, setWithout(flags, "-mod", ""), "Dir", filepath.Join(dir, "vendor")))
-			}
+		last, want := mods[len(mods)-1], setWithout(flags, "-mod", "")
+		switch {
+		case last == "vendor" && dir != "" && !vendor && work == "" && setRequires(dir):
+			found = append(found, setFlagsFinding(x, codeGoFlagsVendor, Fault, want, "Dir", dir))
+		case last == "vendor" && !vendor && work == "": // what needs nothing of others can be built
+			found = append(found, setFlagsFinding(x, codeGoFlagsVendor, Note, want, "Dir", cmp.Or(dir, x.Dir)))
+		case last == "mod" && work != "":
+			found = append(found, setFlagsFinding(x, codeGoFlagsWork, Fault, want, "Flag", "-mod=mod", "File", work))
+		case last == "mod" && vendor:
+			found = append(found, setFlagsFinding(x, codeGoFlagsMod, Warning, want, "Dir", filepath.Join(dir, "vendor")))
 		}
 	}
 	for _, file := range setFlagValues(flags, "-modfile") {
+		if work != "" {
+			return append(found, setFlagsFinding(x, codeGoFlagsWork, Fault, setWithout(flags, "-modfile", ""), "Flag", "-modfile", "File", work))
+		}
 		name := file
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(x.Dir, name)
@@ -223,6 +230,16 @@ func setFlagsMod(x *Exam, flags []string) []Finding {
 		}
 	}
 	return found
+}
+
+// setRequires reports whether the go.mod file in dir names other modules; also where that cannot be read.
+func setRequires(dir string) bool {
+	data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		return true
+	}
+	f, err := modfile.ParseLax("go.mod", data, nil)
+	return err != nil || len(f.Require) > 0
 }
 
 func setHasVendor(dir string) bool { return setIsFile(filepath.Join(dir, "vendor", "modules.txt")) }

@@ -225,6 +225,7 @@ func setModError(file string, data []byte, err error) Finding {
 
 // setNoPatch is about a line such as "go 1.22": an older go command that may switch looks for a
 // toolchain go1.22, and since Go 1.21 there is none of that name. https://go.dev/doc/toolchain#version
+// From go1.21.11 and go1.22.4 on it looks for go1.22.0. https://go.dev/issue/62278
 func setNoPatch(x *Exam, file string, data []byte, line, toolchain string) []Finding {
 	want := "go" + line
 	have := x.GoEnv.Version
@@ -232,6 +233,9 @@ func setNoPatch(x *Exam, file string, data []byte, line, toolchain string) []Fin
 		return nil
 	}
 	if version.Compare(have, want) >= 0 || version.Compare(have, "go1.21") < 0 || version.Compare(toolchain, want) > 0 || setOf(x, "GOTOOLCHAIN") == "local" {
+		return nil
+	}
+	if mended := map[string]string{"go1.21": "go1.21.11", "go1.22": "go1.22.4"}[version.Lang(have)]; mended == "" || version.Compare(have, mended) >= 0 {
 		return nil
 	}
 	f := setFinding(codeModNoPatch, Fault, file, "Version", line, "Have", have)

@@ -96,7 +96,7 @@ func TestGoSumDBAsGo(t *testing.T) {
 	}
 }
 
-func TestGoFlagsSetting(t *testing.T) {
+func goflagsScenarios(t *testing.T, rec *record) {
 	for _, tt := range []struct {
 		value       string
 		vendor, mod bool
@@ -127,12 +127,13 @@ func TestGoFlagsSetting(t *testing.T) {
 		env := map[string]string{"GOFLAGS": tt.value}
 		x := setExam(t, env, nil)
 		if tt.mod {
-			setWrite(t, filepath.Join(x.Dir, "go.mod"), "module example.com/x\n")
+			setWrite(t, filepath.Join(x.Dir, "go.mod"), "module example.com/x\n\nrequire example.com/m v1.0.0\n")
 		}
 		if tt.vendor {
 			setWrite(t, filepath.Join(x.Dir, "vendor", "modules.txt"), "")
 		}
 		out := checkGoFlags(t.Context(), x)
+		rec.add(strings.TrimSpace("GOFLAGS="+tt.value+" "+map[bool]string{true: "(vendor folder)"}[tt.vendor]+map[bool]string{false: " (no module)"}[tt.mod]), tt.codes, strings.Join(setCodes(out.Findings), " "))
 		if got := strings.Join(setCodes(out.Findings), " "); got != tt.codes || setFirst(out.Findings) != tt.fix {
 			t.Errorf("GOFLAGS=%s: %s, mended by %q; want %s, %q (%s %s)", tt.value, got, setFirst(out.Findings), tt.codes, tt.fix, out.NotRun, out.Detail)
 		}
@@ -268,7 +269,8 @@ func TestGit(t *testing.T) {
 
 		{"prompts", "", m("GIT_TERMINAL_PROMPT", "1"), "warning git-prompts", "unset GIT_TERMINAL_PROMPT"},
 		{"helper", "[credential]\nhelper = no-such-thing\n", nil, "warning git-helper-missing", "git config --global --unset-all credential.helper ^no-such-thing$"},
-		{"helper of a host", "[credential \"https://git.corp.example\"]\nhelper = no-such-thing\n", nil, "warning git-helper-missing", "git config --global --unset-all credential.https://git.corp.example.helper ^no-such-thing$"},
+		{"helper of a host", "[credential \"https://git.corp.example\"]\nhelper = no-such-thing\n", nil, "note git-helper-missing", "git config --global --unset-all credential.https://git.corp.example.helper ^no-such-thing$"},
+		{"helper of a private host", "[credential \"https://git.corp.example\"]\nhelper = no-such-thing\n", m("GOPRIVATE", "*.corp.example"), "warning git-helper-missing", "git config --global --unset-all credential.https://git.corp.example.helper ^no-such-thing$"},
 		{"slash for colon", "[url \"git@git.corp.example/\"]\ninsteadOf = https://git.corp.example/\n", nil, "fault git-insteadof-broken", "git config --global --rename-section url.git@git.corp.example/ url.git@git.corp.example:"},
 		{"colon for slash", "[url \"ssh://git@git.corp.example:\"]\ninsteadOf = https://git.corp.example/\n", nil, "fault git-insteadof-broken", "git config --global --rename-section url.ssh://git@git.corp.example: url.ssh://git@git.corp.example/"},
 		{"gone", "[url \"https://hub.fastgit.org/\"]\ninsteadOf = https://github.com/\n", nil, "warning git-insteadof-gone", `git config --global --unset-all url.https://hub.fastgit.org/.insteadof ^https://github\.com/$`},
@@ -276,7 +278,10 @@ func TestGit(t *testing.T) {
 		{"no verification", "[http]\nsslVerify = false\n", nil, "warning git-no-verify", "git config --global --unset-all http.sslverify ^false$"},
 		{"no verification of one", "[http \"https://git.corp.example\"]\nsslVerify\n", nil, "", ""}, // means true
 		{"by the environment", "", m("GIT_SSL_NO_VERIFY", "1"), "warning git-no-verify", "unset GIT_SSL_NO_VERIFY"},
-		{"broken", "[http\n", nil, "warning git-broken", ""},
+		{"broken", "[http\n", nil, "warning git-broken", "git-config-line"},
+		{"no login at a .com", "", m("GOPRIVATE", "git.corp.com"), "note git-no-login", "git config --global url.git@git.corp.com:.insteadOf https://git.corp.com/"},
+		{"a public site needs none", "", m("GOPRIVATE", "github.com"), "", ""},
+		{"unknown key of another host than the private one", "[url \"git@git.corp.example:\"]\ninsteadOf = https://git.corp.example/\n", m("GOPRIVATE", "b.example", "GIT_ASKPASS", "/bin/true"), "warning ssh-host-unknown", "ssh-accept-key"},
 		{"no login", "", m("GOPRIVATE", "git.corp.example"), "note git-no-login", "git config --global url.git@git.corp.example:.insteadOf https://git.corp.example/"},
 		{"unknown key", "[url \"git@git.corp.example:\"]\ninsteadOf = https://git.corp.example/\n", m("GOPRIVATE", "git.corp.example"), "fault ssh-host-unknown", "ssh-accept-key"},
 		{"unknown key, seldom needed", "[url \"ssh://git@git.corp.example:2222/\"]\ninsteadOf = https://git.corp.example/\n", nil, "warning ssh-host-unknown", "ssh-accept-key"},
@@ -347,7 +352,7 @@ func TestGitProxy(t *testing.T) {
 func TestGitMissing(t *testing.T) {
 	for _, tt := range []struct {
 		proxies, private, want string
-	}{{setDefaults, "", "warning git-missing"}, {"direct", "", "fault git-missing"}, {setDefaults, "git.corp.example", "fault git-missing"}, {"https://goproxy.cn", "", ""}, {"https://goproxy.cn,off,direct", "", ""}} {
+	}{{setDefaults, "", "note git-missing"}, {"direct", "", "fault git-missing"}, {setDefaults, "git.corp.example", "fault git-missing"}, {"https://goproxy.cn", "", ""}, {"https://goproxy.cn,off,direct", "", ""}} {
 		x := setExam(t, map[string]string{"GOPROXY": tt.proxies, "GOPRIVATE": tt.private}, nil)
 		x.Runner = &gocmd.Runner{Env: []string{"PATH=" + t.TempDir()}}
 		out := checkGit(t.Context(), x)

@@ -55,6 +55,18 @@ func setExam(t *testing.T, env, written map[string]string) *Exam {
 	return x
 }
 
+// setNamed is an environment as a name.
+func setNamed(env map[string]string) string {
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, k+"="+env[k])
+	}
+	if len(list) == 0 {
+		return "nothing is set"
+	}
+	return strings.Join(list, " ")
+}
+
 func setWrite(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
@@ -103,7 +115,7 @@ func setFirst(found []Finding) string {
 	return ""
 }
 
-func TestGoProxySetting(t *testing.T) {
+func goproxyScenarios(t *testing.T, rec *record) {
 	const cn = "https://goproxy.cn"
 	for _, tt := range []struct{ value, codes, fix string }{
 		// healthy
@@ -158,6 +170,7 @@ func TestGoProxySetting(t *testing.T) {
 		{"file:///nowhere/at/all," + cn, "warning goproxy-no-folder", "export GOPROXY=" + cn},
 	} {
 		out := checkGoProxy(t.Context(), setExam(t, map[string]string{"GOPROXY": tt.value}, nil))
+		rec.add("GOPROXY="+tt.value, tt.codes, strings.Join(setCodes(out.Findings), " "))
 		if got := strings.Join(setCodes(out.Findings), " "); got != tt.codes || setFirst(out.Findings) != tt.fix {
 			t.Errorf("GOPROXY=%s: %s, mended by %q; want %s, %q", tt.value, got, setFirst(out.Findings), tt.codes, tt.fix)
 		}
@@ -198,7 +211,7 @@ func TestGoProxyShown(t *testing.T) {
 	}
 }
 
-func TestGoSumDBSetting(t *testing.T) {
+func gosumdbScenarios(t *testing.T, rec *record) {
 	const public, china = "unset GOSUMDB", "export GOSUMDB=sum.golang.google.cn"
 	for _, tt := range []struct{ value, codes, fix string }{
 		{"sum.golang.org", "", ""},
@@ -224,6 +237,7 @@ func TestGoSumDBSetting(t *testing.T) {
 		{"gosum.io+ce6e7565+AY5qEHUk/qmHc5btzW45JVoENfazw8LielDsaI+lEbq6", "warning gosumdb-other", public},
 	} {
 		out := checkGoSumDB(t.Context(), setExam(t, map[string]string{"GOSUMDB": tt.value}, nil))
+		rec.add("GOSUMDB="+tt.value, tt.codes, strings.Join(setCodes(out.Findings), " "))
 		if got := strings.Join(setCodes(out.Findings), " "); got != tt.codes || setFirst(out.Findings) != tt.fix {
 			t.Errorf("GOSUMDB=%s: %s, mended by %q; want %s, %q", tt.value, got, setFirst(out.Findings), tt.codes, tt.fix)
 		}
@@ -268,7 +282,7 @@ func TestGoSumDBOffToolchain(t *testing.T) {
 	}
 }
 
-func TestGoPrivateSettings(t *testing.T) {
+func goprivateScenarios(t *testing.T, rec *record) {
 	const corp = "git.corp.example"
 	m := func(pairs ...string) map[string]string { return setArgs(pairs...) }
 	for _, tt := range []struct {
@@ -326,13 +340,14 @@ func TestGoPrivateSettings(t *testing.T) {
 		{m("GOAUTH", "netrc;"), "fault goauth-invalid", "unset GOAUTH"},
 	} {
 		out := checkGoPrivate(t.Context(), setExam(t, tt.env, nil))
+		rec.add(setNamed(tt.env), tt.codes, strings.Join(setCodes(out.Findings), " "))
 		if got := strings.Join(setCodes(out.Findings), " "); got != tt.codes || setFirst(out.Findings) != tt.fix {
 			t.Errorf("%v: %s, mended by %q; want %s, %q", tt.env, got, setFirst(out.Findings), tt.codes, tt.fix)
 		}
 	}
 }
 
-func TestGoEnvSettings(t *testing.T) {
+func goenvScenarios(t *testing.T, rec *record) {
 	m := func(pairs ...string) map[string]string { return setArgs(pairs...) }
 	goroot, _ := setGo(t, t.TempDir(), nil, "env", "GOROOT")
 	goroot = strings.TrimSpace(goroot)
@@ -347,7 +362,7 @@ func TestGoEnvSettings(t *testing.T) {
 		{"off here", m("GO111MODULE", "off"), nil, true, "fault go111module-off", "unset GO111MODULE"},
 		{"off elsewhere", nil, m("GO111MODULE", "off"), false, "warning go111module-off", "go env -u GO111MODULE"},
 		{"auto here", m("GO111MODULE", "auto"), nil, true, "note go111module-auto", "unset GO111MODULE"},
-		{"auto elsewhere", m("GO111MODULE", "auto"), nil, false, "warning go111module-auto", "unset GO111MODULE"},
+		{"auto elsewhere", m("GO111MODULE", "auto"), nil, false, "note go111module-auto", "unset GO111MODULE"},
 		{"yes", m("GO111MODULE", "yes"), nil, true, "fault go111module-invalid", "unset GO111MODULE"},
 		{"its own GOROOT", m("GOROOT", goroot), nil, true, "warning goroot-exported", "unset GOROOT"},
 		{"another GOROOT", m("GOROOT", "/elsewhere/go"), nil, true, "", ""}, // the check "go" says so
@@ -370,6 +385,7 @@ func TestGoEnvSettings(t *testing.T) {
 			setWrite(t, filepath.Join(x.Dir, "go.mod"), "module example.com/m\n")
 		}
 		out := checkGoEnv(t.Context(), x)
+		rec.add(tt.name, tt.codes, strings.Join(setCodes(out.Findings), " "))
 		if got := strings.Join(setCodes(out.Findings), " "); got != tt.codes || setFirst(out.Findings) != tt.fix {
 			t.Errorf("%s: %s, mended by %q; want %s, %q", tt.name, got, setFirst(out.Findings), tt.codes, tt.fix)
 		}

@@ -108,6 +108,7 @@ type simServer struct {
 	early  simDeed                         // before anything is read; serve for nothing
 	cert   func(name string) tls.Certificate
 	h1     bool
+	plain  bool // without TLS
 	date   func() time.Time
 	answer http.HandlerFunc
 	raw    func(conn net.Conn) // instead of all others
@@ -136,9 +137,12 @@ func (n *internet) serve(addr string, s *simServer) {
 	conns := &simListener{Listener: l, conns: make(chan net.Conn), over: over}
 	handler := s.answer
 	if handler == nil {
-		handler = func(w http.ResponseWriter, _ *http.Request) {
+		handler = func(w http.ResponseWriter, r *http.Request) {
 			if s.date != nil {
 				w.Header().Set("Date", s.date().UTC().Format(http.TimeFormat))
+			}
+			if n.content != nil {
+				n.content.ServeHTTP(w, r)
 			}
 		}
 	}
@@ -154,7 +158,11 @@ func (n *internet) serve(addr string, s *simServer) {
 		srv.Protocols = new(http.Protocols)
 		srv.Protocols.SetHTTP1(true)
 	}
-	go srv.ServeTLS(conns, "", "")
+	if s.plain {
+		go srv.Serve(conns)
+	} else {
+		go srv.ServeTLS(conns, "", "")
+	}
 	n.closers = append(n.closers, func() { srv.Close() })
 	go func() {
 		for {
@@ -207,7 +215,7 @@ func (s *simServer) handle(conn net.Conn, to *simListener, over chan struct{}) {
 	}
 	deed := s.early
 	var read []byte
-	if deed == serve {
+	if deed == serve && !s.plain {
 		var h simHello
 		h, read = readHello(conn)
 		s.mu.Lock()
@@ -287,8 +295,29 @@ func (n *internet) connectProxy(password string, status int, look func(name stri
 			fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Length: 0\r\n\r\n", status, http.StatusText(status))
 			return
 		}
+		if req.Method != http.MethodConnect {
+			n.forward(conn, req, look)
+			return
+		}
 		n.splice(conn, req.Host, look, "HTTP/1.1 200 OK\r\n\r\n")
 	}}
+}
+
+// forward asks a server without TLS for what a proxy was asked for.
+func (n *internet) forward(conn net.Conn, req *http.Request, look func(string) []netip.Addr) {
+	list := look(req.URL.Hostname())
+	if len(list) == 0 {
+		return
+	}
+	out, err := n.dial(n.t.Context(), "tcp", net.JoinHostPort(list[0].String(), "80"))
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	req.Close = true
+	if req.Write(out) == nil {
+		io.Copy(conn, out)
+	}
 }
 
 // splice connects conn to a host of the internet.

@@ -58,28 +58,55 @@ type sumWay struct {
 }
 
 // sumFind finds the way as the go command does: the first upstream that says yes carries the database and is the only
-// way then, a 404 or 410 leads to the next, anything else is the end unless "|" stands behind it.
-// Source: cmd/go/internal/modfetch, dbClient.initBase.
+// way then, a 404 or 410 leads to the next, anything else is the end unless "|" stands behind it; and also with that, if nobody
+// behind it carries the database and the list does not end with direct.
+// Source: cmd/go/internal/modfetch, dbClient.initBase and TryProxies.
 func sumFind(ctx context.Context, x *Exam, db sumdb.DB, line *httpLine) sumWay {
 	if db.URL != "" {
 		return sumWay{base: sumURL(db)} // a database with a URL of its own is asked there alone
 	}
-	for _, t := range x.Targets {
-		if t.Role != Upstream || t.URL == nil || !strings.HasPrefix(t.URL.Scheme, "http") {
+	var stop *sumWay
+	for _, up := range httpUpstreams(x) {
+		if up.URL == "direct" {
+			stop = nil
+			continue // it ends the list
+		}
+		t, ok := x.sumTarget(up)
+		if !ok {
 			continue
 		}
 		base := httpJoin(x.httpBase(t), "sumdb/"+db.Name)
 		a := line.ask(ctx, httpAsk{url: httpJoin(base, "supported"), limit: 1 << 10, keep: true})
 		switch {
 		case a.err == nil && a.status == http.StatusOK:
-			return sumWay{base: base, via: subjectOf(t)}
+			return sumWay{base: base, via: cmp.Or(subjectOf(t), httpShown(t.URL))}
 		case a.err == nil && (a.status == http.StatusNotFound || a.status == http.StatusGone):
-		case t.Sep == '|' && !(a.op == transport.OpRead && a.failure == transport.TimedOut):
-		default:
-			return sumWay{stop: &a, at: t}
+			continue
+		}
+		stop = &sumWay{stop: &a, at: t}
+		if up.Sep != goproxy.OnError || a.op == transport.OpRead && a.failure == transport.TimedOut {
+			break
 		}
 	}
+	if stop != nil {
+		return *stop
+	}
 	return sumWay{base: sumURL(db)}
+}
+
+// sumTarget is an entry of GOPROXY that can be asked.
+func (x *Exam) sumTarget(up goproxy.Upstream) (Target, bool) {
+	for _, t := range x.Targets {
+		if t.Role == Upstream && httpIs(up, t) {
+			return t, true
+		}
+	}
+	u, err := url.Parse(up.URL)
+	if err != nil || up.URL == "off" || u.Scheme == "" {
+		return Target{}, false
+	}
+	u.User = nil
+	return Target{Role: Upstream, URL: u, Sep: byte(up.Sep)}, true
 }
 
 // sumCheck looks a module up as the go command would, and checks the proof.
@@ -88,7 +115,7 @@ func sumCheck(ctx context.Context, x *Exam) Outcome {
 	if err != nil {
 		return Outcome{NotRun: NotReadable, Detail: "GOSUMDB"}
 	}
-	if db.Off {
+	if ups := httpUpstreams(x); db.Off || len(ups) > 0 && ups[0].URL == "off" { // what is not fetched is not looked up
 		return Outcome{NotRun: NotNeeded}
 	}
 	line := httpLineOf(x, false, nil)
@@ -99,6 +126,9 @@ func sumCheck(ctx context.Context, x *Exam) Outcome {
 	}
 	if way.stop != nil {
 		return sumStopped(ctx, x, db, way)
+	}
+	if way.base.Scheme == "file" { // it has records of what is in the tree, and need not have others
+		return Outcome{Facts: []Fact{{Name: factSumVia, Answer: Yes, Value: httpShown(way.base)}, {Name: factSumVerified, Answer: Unmeasured, Reason: NotNeeded}}}
 	}
 	a := line.ask(ctx, httpAsk{url: httpJoin(way.base, "latest"), limit: httpSmall, keep: true})
 	if a.err == nil && a.status == http.StatusOK {

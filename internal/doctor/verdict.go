@@ -83,7 +83,7 @@ func (x *Exam) conclude(r *Reached) {
 			x.concludeTLS(r)
 		}
 	}
-	r.Facts = r.evidence()
+	r.Facts = append(r.evidence(), x.traced(r.dialed())...)
 }
 
 func (r *Reached) concludeProxy() {
@@ -119,7 +119,7 @@ func (r *Reached) allOdd(odd ...oddness) bool {
 // such of this machine, unless the host is seen to be elsewhere.
 func (r *Reached) wrongAnswer() Verdict {
 	addrs := r.Names.System.Addrs
-	if len(addrs) == 0 || r.Target.Proxy != nil || r.literal() || slices.ContainsFunc(r.Ways, func(w Way) bool { return w.TLS.done() }) {
+	if len(addrs) == 0 || r.Target.Proxy != nil || r.literal() || len(r.pinned) > 0 || slices.ContainsFunc(r.Ways, func(w Way) bool { return w.TLS.done() }) {
 		return ""
 	}
 	if r.anyNameLeadsHere() || r.allOdd(addrFakeIP) {
@@ -184,8 +184,12 @@ func (r *Reached) concludeConnect() {
 	}
 }
 
-// allGenuine reports whether the addresses are public, and another resolver confirms each of them.
+// allGenuine reports whether the addresses are public, and another resolver confirms each of them. Where the host proved itself at
+// an address that is not among them, that is no proof: who forges answers forges those of many resolvers.
 func (r *Reached) allGenuine() bool {
+	if r.provedElsewhere() {
+		return false
+	}
 	for _, a := range r.Names.System.Addrs {
 		if dnsOddness(a) != addrFine || r.Names.Genuine(a) != Yes {
 			return false
@@ -216,7 +220,7 @@ func (x *Exam) concludeTLS(r *Reached) {
 		r.Verdict = VerdictTLSBadName
 	case r.Failure == transport.UnknownAuthority:
 		r.Verdict = VerdictTLSUntrusted
-		if r.opened() {
+		if e.lacks != Yes && r.opened() {
 			r.Verdict = VerdictTLSMITM
 		}
 	default:
@@ -231,12 +235,14 @@ func (r *Reached) cutOffBy(failure transport.Failure) Verdict {
 		return s.done() || cutOff(failure) && answered(s) == Yes
 	}
 	switch {
-	case better(e.small) || better(e.pieces):
+	case better(e.small):
 		return VerdictTLSLargeHello
 	case better(e.http1):
 		return VerdictH2Broken
 	case !cutOff(failure):
 		return VerdictUnknown
+	case r.answersLost(failure):
+		return VerdictTLSTimeout
 	case better(e.noName):
 		return VerdictSNIReset
 	case answered(e.away) == No && answered(control.invents) == Yes: // for a while after, all else may be cut off at the host itself
@@ -245,6 +251,13 @@ func (r *Reached) cutOffBy(failure transport.Failure) Verdict {
 		return VerdictTLSTimeout
 	}
 	return VerdictTCPReset
+}
+
+// answersLost reports whether it is the large packets of the answer that are lost: a hello in small ones does not help, and
+// an answer in small ones does. A refusal of another name would be small.
+func (r *Reached) answersLost(failure transport.Failure) bool {
+	e := r.proofs.experiments
+	return failure == transport.TimedOut && e.narrow.done() && answered(e.pieces) == No
 }
 
 // Flaky reports whether a handshake failed and the same one worked when it was tried again.
@@ -326,6 +339,13 @@ func issuerName(cert *x509.Certificate) string {
 		}
 	}
 	return clipped(strings.ToValidUTF8(strings.Join(parts, ", "), "?"), 120)
+}
+
+// subjectName is how a certificate of an authority is shown.
+func subjectName(cert *x509.Certificate) string {
+	c := *cert
+	c.Issuer = c.Subject
+	return issuerName(&c)
 }
 
 func clipped(s string, n int) string {

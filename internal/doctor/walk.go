@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/module"
@@ -48,6 +48,7 @@ type Walk struct {
 	Stops         []WalkStop    `json:"stops"`
 	Took          time.Duration `json:"took_ns"`
 	Causes        []Cause       `json:"causes"` // as in a Report
+	Trace         *Fact         `json:"trace,omitempty"`
 }
 
 // A WalkStop is one entry of GOPROXY, or the checksum database.
@@ -89,6 +90,15 @@ type walker struct {
 	findings []Finding
 }
 
+// A walkTry is what is known of an entry of GOPROXY while it is asked.
+type walkTry struct {
+	WalkStop
+	up      goproxy.Upstream
+	base    *url.URL // of files; nil for "direct" and "off"
+	module  string   // that was found
+	version string   // that the query comes to there
+}
+
 const (
 	walkZipTime = 4 * time.Second // of a zip; then it is seen that it comes
 	walkZipSize = 32 << 20
@@ -102,6 +112,7 @@ func (x *Exam) Walk(ctx context.Context, path, query string) Walk {
 	if query == "" {
 		w.Query = "latest"
 	}
+	x = x.Sharing()
 	wk := &walker{x: x, w: &w, line: httpLineOf(x, false, nil)}
 	defer wk.line.Close()
 	w.Cached = wk.cached()
@@ -118,6 +129,7 @@ func (x *Exam) Walk(ctx context.Context, path, query string) Walk {
 // publish orders what was found, and takes the secrets out.
 func (wk *walker) publish() {
 	secrets := SecretsOf(wk.x)
+	wk.w.Trace = wk.x.Trace.ran(secrets)
 	results := []Result{{Check: "walk", Group: Network, Findings: wk.findings}}
 	for _, c := range causesOf(wk.x, results) {
 		c.Finding, c.Follows = secrets.finding(c.Finding), secrets.findings(c.Follows)
@@ -130,50 +142,94 @@ func (wk *walker) publish() {
 	}
 }
 
-// entries walks the list.
+// entries walks the list. Where the first entry does not have it, the others are asked at once what they would say: to wait for one
+// dead host after another takes too long. What is to be fetched is fetched in turn, from who would be asked for it.
 func (wk *walker) entries(ctx context.Context) {
 	x, w := wk.x, wk.w
 	if w.Pattern = walkPattern(x, w.Module); w.Pattern != "" {
-		stop := WalkStop{Name: "direct", Asked: true}
-		wk.direct(ctx, &stop)
-		w.Stops = append(w.Stops, stop)
-		if w.State = stop.State; stop.State == WalkServed {
-			w.By = "direct"
-		}
+		try := wk.try(goproxy.Upstream{URL: "direct"})
+		wk.ask(ctx, try)
+		wk.take(try)
 		return
 	}
-	asked := true
+	var tries []*walkTry
 	for _, up := range httpUpstreams(x) {
-		stop := WalkStop{Name: goproxy.RedactURL(up.URL), Asked: asked}
-		if up.Sep != 0 {
-			stop.Sep = string(rune(up.Sep))
+		tries = append(tries, wk.try(up))
+	}
+	var rest sync.WaitGroup
+	defer rest.Wait()
+	on := true
+	for i, try := range tries {
+		if i == 0 {
+			wk.ask(ctx, try)
 		}
-		switch {
-		case up.URL == "off":
-			stop.State = WalkOff
-		case up.URL == "direct":
-			wk.direct(ctx, &stop)
-		default:
-			wk.upstream(ctx, &stop, up)
-		}
-		w.Stops = append(w.Stops, stop)
-		if !asked {
-			continue
-		}
-		w.State = stop.State
-		switch {
-		case stop.State == WalkServed:
-			w.By = stop.Name
-			asked = false
-		case stop.State == WalkAbsent:
-		case stop.State == WalkFailed && up.Sep == goproxy.OnError:
-		default:
-			asked = false
+		if try.Asked = on; on {
+			wk.fetch(ctx, try)
+			on = wk.take(try)
+		} else {
+			w.Stops = append(w.Stops, try.WalkStop)
 		}
 		if w.State == WalkServed {
 			return // who stands behind that need not be bothered
 		}
+		if i == 0 {
+			wk.why(ctx, &rest, try)
+			var wg sync.WaitGroup
+			for _, other := range tries[1:] {
+				wg.Go(func() { wk.ask(ctx, other) })
+			}
+			wg.Wait()
+		}
 	}
+}
+
+// try is an entry before it is asked.
+func (wk *walker) try(up goproxy.Upstream) *walkTry {
+	try := &walkTry{up: up, WalkStop: WalkStop{Name: goproxy.RedactURL(up.URL), Asked: true, State: WalkUnmeasured, Steps: []WalkStep{}}}
+	if up.Sep != 0 {
+		try.Sep = string(rune(up.Sep))
+	}
+	return try
+}
+
+// ask finds out what an entry would say of the module.
+func (wk *walker) ask(ctx context.Context, try *walkTry) {
+	switch try.up.URL {
+	case "off":
+		try.State = WalkOff
+	case "direct":
+		wk.direct(ctx, try)
+	default:
+		wk.upstream(ctx, try)
+	}
+}
+
+// take notes where the walk has come to, and reports whether the go command goes on to the next entry.
+func (wk *walker) take(try *walkTry) bool {
+	w := wk.w
+	w.Stops = append(w.Stops, try.WalkStop)
+	switch w.State = try.State; try.State {
+	case WalkServed:
+		w.By, w.Version = try.Name, try.version
+		if try.module != "" {
+			w.Module = try.module
+		}
+		return false
+	case WalkAbsent:
+		return true
+	case WalkFailed:
+		return try.up.Sep == goproxy.OnError
+	}
+	return false
+}
+
+// why begins to look into what keeps the go command from a host, while others are asked: it takes long, and is kept.
+func (wk *walker) why(ctx context.Context, wg *sync.WaitGroup, try *walkTry) {
+	n := len(try.Steps)
+	if n == 0 || try.target.URL == nil || !try.Steps[n-1].answer.unreached() || len(try.Steps[n-1].answer.hops) > 0 {
+		return
+	}
+	wg.Go(func() { wk.x.Reach(ctx, try.target) })
 }
 
 // walkPattern is the pattern of GONOPROXY, or GOPRIVATE, that matches.
@@ -219,136 +275,40 @@ func (wk *walker) targetOf(up goproxy.Upstream) (Target, bool) {
 	return t, true
 }
 
-// upstream asks a module proxy. A file:// tree is looked into.
-func (wk *walker) upstream(ctx context.Context, stop *WalkStop, up goproxy.Upstream) {
-	t, ok := wk.targetOf(up)
-	if !ok {
-		wk.tree(stop, up)
+// upstream asks a module proxy, or a tree of files, for the version.
+func (wk *walker) upstream(ctx context.Context, try *walkTry) {
+	if t, ok := wk.targetOf(try.up); ok {
+		try.target, try.base = t, wk.x.httpBase(t)
+		if t.Proxy != nil {
+			try.Via = proxyShown(t.Proxy)
+		}
+	} else if try.base, _ = url.Parse(try.up.URL); try.base == nil {
+		try.State = WalkFailed
 		return
 	}
-	stop.target = t
-	if t.Proxy != nil {
-		stop.Via = proxyShown(t.Proxy)
-	}
-	base := wk.x.httpBase(t)
 	for _, path := range walkPaths(wk.w.Module) {
-		stop.State = wk.module(ctx, stop, base, path)
-		if stop.State != WalkAbsent {
-			if stop.State == WalkServed && stop.Asked {
-				wk.w.Module = path
-			}
+		if try.version, try.State = wk.resolve(ctx, &try.WalkStop, try.base, path); try.State != WalkAbsent {
+			try.module = path
 			return
 		}
 	}
 }
 
-// tree looks into a proxy of files.
-func (wk *walker) tree(stop *WalkStop, up goproxy.Upstream) {
-	stop.State = WalkFailed
-	u, err := url.Parse(up.URL)
-	if err != nil || u.Scheme != "file" {
+// fetch gets the files of the version that an upstream has.
+func (wk *walker) fetch(ctx context.Context, try *walkTry) {
+	if try.State != WalkServed || try.base == nil {
 		return
 	}
-	dir := filepath.FromSlash(u.Path)
-	if wk.x.OS == "windows" {
-		dir = strings.TrimPrefix(dir, `\`)
-	}
-	req := goproxy.Request{Path: wk.w.Module, Version: wk.w.Query, Kind: goproxy.Zip}
-	name, err := req.Name()
-	if err != nil {
-		req = goproxy.Request{Path: wk.w.Module, Kind: goproxy.List}
-		name, _ = req.Name()
-	}
-	info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name)))
-	step := WalkStep{What: req.Kind.String(), URL: goproxy.RedactURL(up.URL) + "/" + name}
-	switch {
-	case err == nil:
-		stop.State, step.Bytes, wk.w.Version = WalkServed, info.Size(), wk.w.Query
-	case os.IsNotExist(err):
-		stop.State = WalkAbsent
-	default:
-		step.Error = err.Error()
-	}
-	stop.Steps = append(stop.Steps, step)
-}
-
-// walkPaths are the module paths that a package may be in, the longest first, as the go command tries them.
-func walkPaths(p string) []string {
-	var list []string
-	for ; p != "." && p != "/" && strings.Contains(p, "."); p = path.Dir(p) {
-		if module.CheckPath(p) == nil {
-			list = append(list, p)
-		}
-	}
-	most := 4
-	for host, n := range map[string]int{"github.com/": 3, "bitbucket.org/": 3} { // no repository has fewer parts
-		if len(list) > 0 && strings.HasPrefix(list[0], host) {
-			most = max(1, strings.Count(list[0], "/")+2-n)
-		}
-	}
-	return list[:min(len(list), most)]
-}
-
-// module asks for the files of one module.
-func (wk *walker) module(ctx context.Context, stop *WalkStop, base *url.URL, path string) WalkState {
-	version, state := wk.resolve(ctx, stop, base, path)
-	if version == "" {
-		return state
-	}
-	if !stop.Asked { // it has it; that is all that is to be known
-		return WalkServed
-	}
 	for _, kind := range []goproxy.Kind{goproxy.Mod, goproxy.Zip} {
-		a, state := wk.file(ctx, stop, base, goproxy.Request{Path: path, Version: version, Kind: kind})
-		if state != WalkServed {
-			return state
+		var a httpAnswer
+		a, try.State = wk.file(ctx, &try.WalkStop, try.base, goproxy.Request{Path: try.module, Version: try.version, Kind: kind})
+		if try.State != WalkServed {
+			return
 		}
 		if kind == goproxy.Zip {
 			wk.zip = a
 		}
 	}
-	wk.w.Version = version
-	return WalkServed
-}
-
-// resolve finds out the version that the query comes to at an upstream, empty if none.
-func (wk *walker) resolve(ctx context.Context, stop *WalkStop, base *url.URL, path string) (string, WalkState) {
-	req := goproxy.Request{Path: path, Version: wk.w.Query, Kind: goproxy.Info}
-	if wk.w.Query == "latest" || wk.w.Query == "upgrade" {
-		a, state := wk.file(ctx, stop, base, goproxy.Request{Path: path, Kind: goproxy.List})
-		if state != WalkServed && state != WalkAbsent {
-			return "", state
-		}
-		if v := walkHighest(path, a.body); v != "" && state == WalkServed {
-			req.Version = v
-		} else {
-			req = goproxy.Request{Path: path, Kind: goproxy.Latest}
-		}
-	}
-	a, state := wk.file(ctx, stop, base, req)
-	if state != WalkServed {
-		return "", state
-	}
-	rev, err := goproxy.ParseInfo(req, a.body)
-	if err != nil {
-		last := &stop.Steps[len(stop.Steps)-1]
-		last.Error = "not the answer of a Go module proxy"
-		return "", WalkFailed
-	}
-	return rev.Version, WalkServed
-}
-
-// walkHighest is the version that "latest" means in a list: releases before others.
-func walkHighest(path string, list []byte) string {
-	versions, _ := goproxy.ParseList(path, list)
-	best := ""
-	for _, v := range versions {
-		release, has := semver.Prerelease(v) == "", best != "" && semver.Prerelease(best) == ""
-		if best == "" || release && !has || release == has && semver.Compare(v, best) > 0 {
-			best = v
-		}
-	}
-	return best
 }
 
 // file asks for one file.
@@ -362,7 +322,7 @@ func (wk *walker) file(ctx context.Context, stop *WalkStop, base *url.URL, req g
 		ask.limit, ask.span = walkZipSize, walkZipTime
 	}
 	a := wk.line.ask(ctx, ask)
-	if (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden || a.status == http.StatusNotFound) && wk.x.Net.HTTP != nil {
+	if (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden || a.status == http.StatusNotFound) && wk.x.Net.HTTP != nil && u.Scheme != "file" {
 		// The go command has GOAUTH and netrc, and so has goferry's client.
 		if b, err := wk.credentialed(ctx, ask); err == nil && b.status == http.StatusOK {
 			b.took, b.addr, b.h2 = a.took, a.addr, a.h2
@@ -370,7 +330,11 @@ func (wk *walker) file(ctx context.Context, stop *WalkStop, base *url.URL, req g
 		}
 	}
 	step := walkStepOf(req.Kind.String(), a)
-	step.URL = httpShown(u)
+	if step.URL = httpShown(u); u.Scheme == "file" {
+		if step.Proto = ""; a.status == http.StatusForbidden {
+			step.Error = "permission denied"
+		}
+	}
 	stop.Steps = append(stop.Steps, step)
 	return a, walkStateOf(a)
 }

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,6 +65,14 @@ func TestWalk(t *testing.T) {
 			want: []string{"served", "a.example.com not-found info info", "b.example.com served info mod zip", "sumdb.example.com served lookup"}},
 		{name: "after an error", goproxy: pipe, module: "rsc.io/quote", query: "v1.5.2", set: []func(lab){up("a.example.com", "/503"), up("b.example.com", "")},
 			want: []string{"served", "a.example.com failed info", "b.example.com served info mod zip", "sumdb.example.com served lookup", "warning module-failed"}},
+		{name: "a package far below it", goproxy: one, module: "rsc.io/quote/a/b/c/d/e/f", query: "v1.5.2", set: []func(lab){up("a.example.com", "")},
+			want: []string{"served", "a.example.com served info info info info info info info mod zip", "sumdb.example.com served lookup"}},
+		{name: "the beginning of a version", goproxy: one, module: "rsc.io/quote", query: "v1", set: []func(lab){up("a.example.com", "")},
+			want: []string{"served", "a.example.com served list info mod zip", "sumdb.example.com served lookup"}},
+		{name: "a version below another", goproxy: one, module: "rsc.io/quote", query: "<v1.9.0", set: []func(lab){up("a.example.com", "")},
+			want: []string{"served", "a.example.com served list info mod zip", "sumdb.example.com served lookup"}},
+		{name: "a version that is not there", goproxy: one, module: "rsc.io/quote", query: ">v1.9.0", set: []func(lab){up("a.example.com", "")},
+			want: []string{"not-found", "a.example.com not-found list list", "fault module-not-found"}},
 		{name: "GONOSUMDB", goproxy: one, module: "rsc.io/quote", query: "v1.5.2", env: map[string]string{"GONOSUMDB": "rsc.io"},
 			set: []func(lab){up("a.example.com", "/sumdb-503")}, want: []string{"served", "a.example.com served info mod zip"}},
 
@@ -215,12 +225,98 @@ func gitRepo(t *testing.T, tag string) string {
 	return dir
 }
 
+// TestWalkFiles has a tree of files in the place of a proxy, as GOPROXY=file:// takes it.
+func TestWalkFiles(t *testing.T) {
+	l := newHTTPLab(t)
+	l.https(labSumDB, l.at("/sumdb/"+labSumDB), true)
+	l.https("a.example.com", l.at(""), true)
+	dir := t.TempDir()
+	files := map[string]string{"rsc.io/quote/@v/list": "v1.5.2\n", "rsc.io/quote/@v/v1.5.2.info": `{"Version":"v1.5.2"}`}
+	for _, kind := range []string{"mod", "zip"} {
+		w := httptest.NewRecorder()
+		l.up.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/rsc.io/quote/@v/v1.5.2."+kind, nil))
+		files["rsc.io/quote/@v/v1.5.2."+kind] = w.Body.String()
+	}
+	writeTree(t, dir, files)
+	file := "file://" + filepath.ToSlash(dir)
+	served := func(steps string) []string {
+		return []string{"served", file + " served " + steps, labSumDB + " served lookup"}
+	}
+	for _, tt := range []struct {
+		goproxy, module, query string
+		want                   []string
+	}{
+		{file, "rsc.io/quote", "v1.5.2", served("info mod zip")},
+		{file, "rsc.io/quote", "", served("list info mod zip")},
+		{file, "rsc.io/quote/sub", "latest", served("list latest list info mod zip")},
+		{file + ",https://a.example.com", "golang.org/x/mod", "v0.17.0", []string{"served", file + " not-found info", "a.example.com served info mod zip", labSumDB + " served lookup"}},
+		{file, "rsc.io/quote", "v1.0.0", []string{"not-found", file + " not-found info info", "fault module-not-found"}},
+		{"https://b.example.com," + file, "rsc.io/quote", "v1.5.2", []string{"failed", "b.example.com failed info", file + " served (not asked) info", "fault dns-nxdomain"}},
+	} {
+		w := l.exam(tt.goproxy).Walk(t.Context(), tt.module, tt.query)
+		if diff := cmp.Diff(tt.want, walked(w)); diff != "" {
+			t.Errorf("%s %s@%s: -want +got\n%s", tt.goproxy, tt.module, tt.query, diff)
+		}
+		if w.State == WalkServed && w.Version == "latest" || w.State != WalkServed && w.Version != "" {
+			t.Errorf("version %q", w.Version)
+		}
+	}
+	// A bundle that says that it has the records, and has them not.
+	writeTree(t, dir, map[string]string{"sumdb/" + labSumDB + "/supported": ""})
+	w := l.exam(file).Walk(t.Context(), "rsc.io/quote", "v1.5.2")
+	if diff := cmp.Diff([]string{"failed", file + " served info mod zip", labSumDB + " not-found lookup", "fault sumdb-unreachable"}, walked(w)); diff != "" {
+		t.Errorf("a bundle without the record: -want +got\n%s", diff)
+	}
+}
+
+// TestWalkDead is a list of hosts that say nothing: what stands behind the first is asked at once.
+func TestWalkDead(t *testing.T) {
+	l := newHTTPLab(t)
+	var mu sync.Mutex
+	waiting, most := 0, 0
+	silent := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		if waiting++; waiting > most {
+			most = waiting
+		}
+		mu.Unlock()
+		<-r.Context().Done()
+		mu.Lock()
+		waiting--
+		mu.Unlock()
+	})
+	for _, host := range []string{"a", "b", "c", "d"} {
+		l.https(host+".example.com", silent, true)
+	}
+	w := l.exam("https://a.example.com|https://b.example.com|https://c.example.com,https://d.example.com").Walk(t.Context(), "rsc.io/quote", "v1.5.2")
+	want := []string{"silent", "a.example.com silent info", "b.example.com silent (not asked) info", "c.example.com silent (not asked) info",
+		"d.example.com silent (not asked) info", "fault http-stalled"}
+	if diff := cmp.Diff(want, walked(w)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if mu.Lock(); most < 3 {
+		t.Errorf("%d of them were asked at once", most)
+	}
+	mu.Unlock()
+}
+
+func TestWalkAllows(t *testing.T) {
+	const list = "v0.9.0\nv1.0.0\nv1.2.0\nv1.10.0\nv1.11.0-rc.1\n"
+	for query, want := range map[string]string{"latest": "v1.10.0", "v1": "v1.10.0", "v1.1": "", "v1.2": "v1.2.0", "<v1.10.0": "v1.2.0", "<=v1.10.0": "v1.10.0",
+		">v1.0.0": "v1.2.0", ">=v1.0.0": "v1.0.0", ">v1.10.0": "v1.11.0-rc.1", "<v0.1.0": "", ">nonsense": ""} {
+		if got := walkChoose("h.test/r", query, []byte(list)); got != want {
+			t.Errorf("%s is %q, want %q", query, got, want)
+		}
+	}
+}
+
 func TestWalkPaths(t *testing.T) {
 	for path, want := range map[string][]string{
-		"golang.org/x/text":           {"golang.org/x/text", "golang.org/x", "golang.org"},
-		"github.com/a/b":              {"github.com/a/b"},
-		"github.com/a/b/c/d":          {"github.com/a/b/c/d", "github.com/a/b/c", "github.com/a/b"},
-		"example.com/a/b/c/d/e/f/g/h": {"example.com/a/b/c/d/e/f/g/h", "example.com/a/b/c/d/e/f/g", "example.com/a/b/c/d/e/f", "example.com/a/b/c/d/e"},
+		"golang.org/x/text":     {"golang.org/x/text"},
+		"github.com/a/b":        {"github.com/a/b"},
+		"github.com/a/b/c/d":    {"github.com/a/b/c/d", "github.com/a/b/c", "github.com/a/b"},
+		"github.com/a":          {"github.com/a"},
+		"example.com/a/b/c/d/e": {"example.com/a/b/c/d/e", "example.com/a/b/c/d", "example.com/a/b/c", "example.com/a/b", "example.com/a", "example.com"},
 	} {
 		if diff := cmp.Diff(want, walkPaths(path)); diff != "" {
 			t.Errorf("%s: -want +got\n%s", path, diff)

@@ -22,13 +22,15 @@ var walkMeta = regexp.MustCompile(`(?i)<meta\s+name=["']?go-import["']?\s+conten
 
 // direct asks version control, as far as can be done without fetching anything: where the repository is, and whether it has
 // the version.
-func (wk *walker) direct(ctx context.Context, stop *WalkStop) {
-	root, repo, state := wk.repository(ctx, stop)
+func (wk *walker) direct(ctx context.Context, try *walkTry) {
+	root, repo, state := wk.repository(ctx, &try.WalkStop)
 	if repo == "" {
-		stop.State = state
+		try.State = state
 		return
 	}
-	stop.State = wk.git(ctx, stop, root, repo)
+	if try.State = wk.git(ctx, &try.WalkStop, root, repo); try.State == WalkServed && module.CanonicalVersion(wk.w.Query) == wk.w.Query {
+		try.version = wk.w.Query
+	}
 }
 
 // repository finds the repository of the module: by its name for the hosts that the go command knows, else by asking.
@@ -106,9 +108,6 @@ func (wk *walker) git(ctx context.Context, stop *WalkStop, root, repo string) Wa
 	if !walkHasRef(string(res.Stdout), root, wk.w.Module, wk.w.Query) {
 		step.Error = "no such tag or branch"
 		return WalkAbsent
-	}
-	if wk.w.Version == "" && module.CanonicalVersion(wk.w.Query) == wk.w.Query {
-		wk.w.Version = wk.w.Query
 	}
 	return WalkServed
 }

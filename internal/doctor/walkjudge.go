@@ -143,6 +143,9 @@ func (wk *walker) judgeStop(ctx context.Context, stop WalkStop, args map[string]
 	case a.unreached() && len(a.hops) > 0:
 		f.Code, args["Other"] = codeRedirectBroken, a.url.Hostname()
 		f.Fixes = append(f.Fixes, Fix{Code: fixAllowHost, Kind: ByHand, Args: map[string]string{"Host": a.url.Hostname()}})
+		for _, g := range wk.x.redirectWhy(ctx, stop.target, a, f) {
+			wk.add(g)
+		}
 	case a.op == transport.OpProxy || a.via != nil && a.unreached():
 		try := &proxyTry{t: stop.target, proxy: stop.target.Proxy, through: a}
 		if try.proxy != nil {
@@ -234,18 +237,21 @@ func (wk *walker) judgeDatabase(ctx context.Context, args map[string]string) {
 		return
 	}
 	w.State = stop.State
-	if w.State == WalkAbsent {
+	if w.State == WalkAbsent && stop.target.URL.Scheme != "file" { // files have the records that somebody brought
 		w.State = WalkFailed
 		args["DB"] = stop.Name
 		wk.add(Finding{Code: codeWalkPrivate, Severity: Fault, Subject: w.Module, Args: args, Fixes: []Fix{wk.private()}})
 		return
 	}
-	if w.State == WalkUnmeasured {
+	switch w.State {
+	case WalkUnmeasured:
 		return
+	case WalkAbsent:
+		w.State = WalkFailed
 	}
 	step := stop.Steps[0]
 	f := Finding{Code: codeSumUnreachable, Severity: Fault, Subject: stop.Name, Op: step.Op, Args: map[string]string{
-		"DB": stop.Name, "Host": stop.target.URL.Hostname(), "Err": walkError(step)}}
+		"DB": stop.Name, "Host": cmp.Or(stop.target.URL.Hostname(), httpShown(stop.target.URL)), "Err": walkError(step)}}
 	if step.What == "supported" {
 		f.Subject = subjectOf(stop.target)
 		if step.Status != 0 {

@@ -83,12 +83,7 @@ func TestRunAheadOfClient(t *testing.T) {
 func TestRunWidens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(time.Second, 0)
-		var files []goproxy.Request
-		for i := range 640 {
-			m := mod(fmt.Sprintf("example.com/m%d", i), "v1.0.0")
-			w.add(m, "", 0)
-			files = append(files, request(m, goproxy.Mod))
-		}
+		files := w.many(640, 0, goproxy.Mod)
 		elapsed := took(func() {
 			if _, err := Run(t.Context(), w, files, Options{}); err != nil {
 				t.Error(err)
@@ -115,12 +110,7 @@ func TestRunWidens(t *testing.T) {
 func TestGateYields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(time.Second, 0)
-		var files []goproxy.Request
-		for i := range 100 {
-			m := mod(fmt.Sprintf("example.com/m%d", i), "v1.0.0")
-			w.add(m, "", 10)
-			files = append(files, request(m, goproxy.Zip))
-		}
+		files := w.many(100, 10, goproxy.Zip)
 		gate := &Gate{}
 		running := func() int { // on their way now
 			w.mu.Lock()
@@ -344,12 +334,7 @@ func TestRunGivesUp(t *testing.T) {
 func TestRunCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(time.Second, 0)
-		var files []goproxy.Request
-		for i := range 100 {
-			m := mod(fmt.Sprintf("example.com/m%d", i), "v1.0.0")
-			w.add(m, "", 10)
-			files = append(files, request(m, goproxy.Zip))
-		}
+		files := w.many(100, 10, goproxy.Zip)
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
 		elapsed := took(func() {

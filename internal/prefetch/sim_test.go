@@ -60,6 +60,16 @@ func (w *world) add(m module.Version, mod string, zip int) {
 	w.files[request(m, goproxy.Zip)] = make([]byte, zip)
 }
 
+// many makes n modules with zips of so many bytes and returns the request for one file of each.
+func (w *world) many(n, zip int, kind goproxy.Kind) (files []goproxy.Request) {
+	for i := range n {
+		m := mod(fmt.Sprintf("example.com/m%d", i), "v1.0.0")
+		w.add(m, "", zip)
+		files = append(files, request(m, kind))
+	}
+	return files
+}
+
 // Open implements goproxy.Source as the cache does: one fill for all who ask, which outlives them.
 func (w *world) Open(ctx context.Context, req goproxy.Request) (goproxy.File, error) {
 	w.mu.Lock()

@@ -63,9 +63,6 @@ type Fetcher struct {
 	now func() time.Time // nil for time.Now
 }
 
-// Parts is the folder of the unfinished downloads of h.
-func (h Home) Parts() string { return h.parts() }
-
 // A Download is a file that came whole, as far as its length tells.
 type Download struct {
 	Path    string

@@ -26,9 +26,10 @@ func TestFetchKilled(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	h := &fetchHost{data: fetchData(1, 32<<20), etag: `"one"`}
 	o := l.place("it", h)
+	tmp := t.TempDir()
 	for i := range kills {
 		child := exec.Command(os.Args[0], "-test.run=^TestFetchKilled$", "-test.count=1")
-		child.Env = append(os.Environ(), "FETCH_TEST_DIR="+l.Dir, "FETCH_TEST_URL="+o.URL)
+		child.Env = append(os.Environ(), "FETCH_TEST_DIR="+l.Dir, "FETCH_TEST_URL="+o.URL, "TMPDIR="+tmp, "TMP="+tmp) // a killed test leaves its own folder
 		in, err := child.StdinPipe()
 		if err != nil {
 			t.Fatal(err)

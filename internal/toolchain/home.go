@@ -40,8 +40,8 @@ func (h Home) Default() string { return filepath.Join(h.Dir, "go") }
 // Bin is the folder of the links named after versions.
 func (h Home) Bin() string { return filepath.Join(h.Dir, "bin") }
 
-// parts is the folder of unfinished downloads.
-func (h Home) parts() string { return filepath.Join(h.SDKs(), ".part") }
+// Parts is the folder of the unfinished downloads of h.
+func (h Home) Parts() string { return filepath.Join(h.SDKs(), ".part") }
 
 // locks is the folder of locks.
 func (h Home) locks() string { return filepath.Join(h.SDKs(), ".lock") }

@@ -50,6 +50,7 @@ func (im *Importer) Import(ctx context.Context, root string) (Imported, error) {
 	if rec, ok := inst.installed(t); ok {
 		return Imported{Record: rec, There: true}, nil
 	}
+	im.progress(Progress{Target: t, Stage: Waiting, Total: -1})
 	unlock, err := im.Home.lock(ctx, t)
 	if err != nil {
 		return Imported{}, err
@@ -79,7 +80,7 @@ func (im *Importer) take(ctx context.Context, t Target, from *tree) (got Importe
 		im.progress(Progress{Target: t, Stage: Unpacking, Place: from.root, Done: done, Total: total})
 	})
 	err = u.copyTree(ctx, from)
-	want := <-asked
+	want := verifier.answer(asked, t)
 	switch {
 	case err != nil:
 		return Imported{}, err

@@ -16,15 +16,7 @@ import (
 	"time"
 
 	"github.com/goferry/goferry/internal/goproxy"
-	"github.com/goferry/goferry/internal/sumdb"
 )
-
-// A Sumdb says what the checksum database recorded; *sumdb.Client is one.
-type Sumdb interface {
-	// Lookup returns the hashes of a module version, proved to be in the database. The
-	// errors are those of sumdb.Client.Lookup.
-	Lookup(ctx context.Context, path, version string) (sumdb.Sums, error)
-}
 
 // An Installer installs toolchains into a Home: it downloads, unpacks beside, proves, and
 // only then puts in place. Nothing that is not proved ever stands under a name that
@@ -62,7 +54,7 @@ func (i *Installer) Install(ctx context.Context, t Target) (Record, bool, error)
 	if rec, ok := i.installed(t); ok {
 		return rec, true, i.tidy(ctx, t)
 	}
-	unlock, err := i.Home.lock(ctx, t)
+	unlock, err := i.lock(ctx, t)
 	if err != nil {
 		return Record{}, false, err
 	}
@@ -85,7 +77,7 @@ func (i *Installer) tidy(ctx context.Context, t Target) error {
 	if err != nil || len(left)+len(spent) == 0 {
 		return nil
 	}
-	unlock, err := i.Home.lock(ctx, t) // not under the hands of a run that replaces it
+	unlock, err := i.lock(ctx, t) // not under the hands of a run that replaces it
 	if err != nil {
 		return context.Cause(ctx)
 	}
@@ -98,6 +90,12 @@ func (i *Installer) tidy(ctx context.Context, t Target) error {
 		i.log().Debug("what a killed run left cannot be removed", "target", t.String(), "err", err)
 	}
 	return nil
+}
+
+// lock waits until no other goferry is at work on t.
+func (i *Installer) lock(ctx context.Context, t Target) (unlock func(), err error) {
+	i.progress(Progress{Target: t, Stage: Waiting, Total: -1})
+	return i.Home.lock(ctx, t)
 }
 
 // installed returns the record of t if t is there and may stay.
@@ -114,7 +112,8 @@ func (i *Installer) installed(t Target) (Record, bool) {
 
 // install tries what there is, best first. The lock is held.
 func (i *Installer) install(ctx context.Context, t Target) (Record, error) {
-	want := i.ask(ctx, t)
+	i.progress(Progress{Target: t, Stage: Asking, Total: -1})
+	want := askSums(ctx, i.Sums, t)
 	if want.fatal != nil {
 		return Record{}, want.fatal
 	}
@@ -139,63 +138,6 @@ func (i *Installer) install(ctx context.Context, t Target) (Record, error) {
 
 // errNoOffer says that there is no such way to come by the toolchain.
 var errNoOffer = errors.New("no place offers it")
-
-// wanted is what the checksum database said before the first byte was asked for.
-type wanted struct {
-	target Target
-	h1     string // empty if it could not be found out
-	proof  Proof  // Unknown if h1 is empty; its Verdict is for the tree to earn otherwise
-	err    error  // why h1 is empty
-	fatal  error  // the database cannot be believed at all
-}
-
-// ask asks the checksum database.
-func (i *Installer) ask(ctx context.Context, t Target) *wanted {
-	w := &wanted{target: t, proof: Proof{Way: BySumDB, Verdict: Unknown}}
-	if i.Sums == nil {
-		w.proof.Reason = ReasonOff
-		w.err = fmt.Errorf("%s: %w: the checksum database is switched off", t, goproxy.ErrUnavailable)
-		return w
-	}
-	if s, ok := i.Sums.(interface{ Status() sumdb.Status }); ok {
-		w.proof.By = s.Status().Name
-	}
-	m := t.Module()
-	sums, err := i.Sums.Lookup(ctx, m.Path, m.Version)
-	if err == nil && sums.Zip == "" {
-		err = fmt.Errorf("%s: %w: the record of the checksum database has no hash of the zip", t, goproxy.ErrNotExist)
-	}
-	if err == nil {
-		w.h1 = sums.Zip
-		return w
-	}
-	w.err, w.proof.Detail = err, oneLine(err)
-	switch {
-	case errors.Is(err, goproxy.ErrMismatch):
-		// It contradicts itself: nothing may be trusted until that is explained.
-		w.fatal = err
-	case errors.Is(err, goproxy.ErrBlocked):
-		w.proof.Reason = ReasonOff
-	case goproxy.Absent(err):
-		w.proof.Reason = ReasonNoRecord
-	default:
-		w.proof.Reason = ReasonUnreachable
-	}
-	return w
-}
-
-// judge is the proof by the database of a tree with the hash h1.
-func (w *wanted) judge(h1 string) Proof {
-	p := w.proof
-	switch {
-	case w.h1 == "":
-	case w.h1 == h1:
-		p.Verdict = Proved
-	default:
-		p.Verdict, p.Reason, p.Detail = Refuted, ReasonDiffers, "got "+h1+", recorded "+w.h1
-	}
-	return p
-}
 
 // fromCache installs from goferry's own cache, without a copy.
 func (i *Installer) fromCache(ctx context.Context, want *wanted) (Record, error) {

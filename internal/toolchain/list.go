@@ -38,7 +38,7 @@ type Lister struct {
 }
 
 // listParallel bounds how many details are asked for at once.
-const listParallel = 8
+const listParallel = 16
 
 // firstModule is the first release that was made for the go command to fetch. Source:
 // https://go.dev/doc/toolchain#download.
@@ -69,7 +69,7 @@ func (e *ListError) Unwrap() error {
 
 // List returns the releases for the system of l, newest first: all of them, or the newest
 // of each minor from Go 1.21 on and, where it is newer than all stable ones, the newest
-// pre-release; these with dates and sizes. All lists are asked side by side; Troubles tell
+// pre-release; these with dates and sizes, which Fill asks for of any. All lists are asked side by side; Troubles tell
 // which did not come. The error is a *ListError where none came, or that of ctx.
 func (l *Lister) List(ctx context.Context, all bool) ([]Release, []Trouble, error) {
 	lists := l.lists(all)

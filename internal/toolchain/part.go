@@ -246,7 +246,7 @@ func (p *part) lone(place Place) bool {
 func (h Home) spentParts(t Target) []string {
 	var list []string
 	for _, kind := range []Kind{Modules, Archives} {
-		path := filepath.Join(h.parts(), Place{Kind: kind}.FileName(t)+".part")
+		path := filepath.Join(h.Parts(), Place{Kind: kind}.FileName(t)+".part")
 		var r partRecord
 		data, err := os.ReadFile(path + ".json")
 		if err == nil && json.Unmarshal(data, &r) == nil && r.Length > 0 && r.Have == r.Length {

@@ -32,6 +32,8 @@ type Stage string
 
 // The stages, in their order.
 const (
+	Waiting     Stage = "wait" // for another goferry that is at work on the same
+	Asking      Stage = "ask"  // the checksum database
 	Downloading Stage = "download"
 	Unpacking   Stage = "unpack" // and hashing
 	Proving     Stage = "prove"

@@ -53,6 +53,7 @@ func (v *Verifier) Repair(ctx context.Context, root string, r Report) (Report, e
 	unlock := func() {}
 	if v.Home.Dir != "" && sameDir(v.Home.Root(r.Target), r.Root) {
 		var err error
+		v.progress(Progress{Target: r.Target, Stage: Waiting, Total: -1})
 		if unlock, err = v.Home.lock(ctx, r.Target); err != nil {
 			return r, err
 		}
@@ -74,19 +75,9 @@ func (v *Verifier) again(ctx context.Context, r Report) (Report, error) {
 	r.ref.same = false // it may have been only the modes
 	r.Changes = t.changes(r.ref, r.Target)
 	r.Extras, r.Files, r.Bytes = t.extras, len(t.files)+len(t.copies), t.bytes
-	switch {
-	case len(r.Changes) > 0:
-		r.State = StateAltered
-	case r.Want == "":
-		r.State = StateUnknown
-	default:
-		r.State = StateProved
-	}
+	r.State = r.state()
 	if r.Want != "" {
-		r.Proof.Verdict, r.Proof.Reason, r.Proof.Detail = Proved, ReasonNone, ""
-		if r.Got != r.Want {
-			r.Proof.Verdict, r.Proof.Reason, r.Proof.Detail = Refuted, ReasonDiffers, "got "+r.Got+", recorded "+r.Want
-		}
+		r.Proof = (&wanted{h1: r.Want, proof: Proof{Way: r.Proof.Way, By: r.Proof.By}}).judge(r.Got)
 	}
 	for _, c := range r.Changes {
 		if c.Kind != Added && !v.keeps(c) {
@@ -320,9 +311,8 @@ func (w *repairing) fromZip(ctx context.Context, z openZip) error {
 func (w *repairing) progress(place string, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.done += int64(n); w.v.Progress != nil {
-		w.v.Progress(Progress{Target: w.r.Target, Stage: Downloading, Place: place, Done: min(w.done, w.total), Total: w.total})
-	}
+	w.done += int64(n)
+	w.v.progress(Progress{Target: w.r.Target, Stage: Downloading, Place: place, Done: min(w.done, w.total), Total: w.total})
 }
 
 // counted tells how much was read.

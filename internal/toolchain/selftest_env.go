@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/goferry/goferry/internal/gocmd"
@@ -111,32 +110,20 @@ func (r *selfRun) age(ctx context.Context, v Version) []SelfFinding {
 	return selfAge(v, all)
 }
 
-// selfAge judges v among all releases. The two newest minor versions get security fixes. Source:
-// https://go.dev/doc/devel/release#policy.
+// selfAge judges v among all releases.
 func selfAge(v Version, all []Version) []SelfFinding {
-	newest := map[Version]Version{} // stable, by language version
-	for _, w := range all {
-		if lang := w.Language(); w.Stable() && (newest[lang] == "" || w.Compare(newest[lang]) > 0) {
-			newest[lang] = w
-		}
+	latest, err := Choose("latest", all, nil)
+	if err != nil {
+		return nil // none of them is stable
 	}
-	var minors []Version
-	for _, w := range newest {
-		minors = append(minors, w)
-	}
-	slices.SortFunc(minors, func(a, b Version) int { return b.Compare(a) })
-	if len(minors) == 0 {
-		return nil
-	}
-	best := newest[v.Language()]
-	supported := slices.Contains(minors[:min(2, len(minors))], best) || v.Compare(minors[0]) > 0
+	best := Superseded(v, all)
 	switch {
-	case !supported:
-		return []SelfFinding{{Code: "unsupported", Severity: SelfWarning, Value: string(v), Want: string(minors[0])}}
-	case best != "" && v.Compare(best) < 0:
+	case !Supported(v, all) && v.Compare(latest) < 0: // a newer one is of a minor to come
+		return []SelfFinding{{Code: "unsupported", Severity: SelfWarning, Value: string(v), Want: string(latest)}}
+	case best.Stable():
 		return []SelfFinding{{Code: "old-patch", Severity: SelfWarning, Value: string(v), Want: string(best)}}
 	case !v.Stable():
-		return []SelfFinding{{Code: "prerelease", Severity: SelfNote, Value: string(v), Want: string(minors[0])}}
+		return []SelfFinding{{Code: "prerelease", Severity: SelfNote, Value: string(v), Want: string(latest)}}
 	}
 	return nil
 }

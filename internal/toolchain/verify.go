@@ -185,7 +185,7 @@ func (v *Verifier) Verify(ctx context.Context, root string) (Report, error) {
 		<-asked
 		return Report{}, err
 	}
-	first := <-asked
+	first := v.answer(asked, targets[0])
 	r, w, err := v.judge(ctx, t, targets, first)
 	if err != nil {
 		return Report{}, err
@@ -200,26 +200,37 @@ func (v *Verifier) Verify(ctx context.Context, root string) (Report, error) {
 		r.Changes = t.changes(r.ref, r.Target)
 		r.Against, r.Source = r.ref.against, r.ref.source
 	}
-	switch {
-	case len(r.Changes) > 0 || w.h1 != "" && w.h1 != r.Got:
-		r.State = StateAltered
-	case w.h1 == "":
-		r.State = StateUnknown
-	default:
-		r.State = StateProved
-	}
+	r.State = r.state()
 	return r, nil
+}
+
+// state is what the hashes and the changes of r come to.
+func (r *Report) state() State {
+	switch {
+	case len(r.Changes) > 0 || r.Want != "" && r.Want != r.Got:
+		return StateAltered
+	case r.Want == "":
+		return StateUnknown
+	}
+	return StateProved
 }
 
 // askFirst asks the database while the tree is being read.
 func (v *Verifier) askFirst(ctx context.Context, t Target) <-chan *wanted {
 	asked := make(chan *wanted, 1)
-	go func() { asked <- v.ask(ctx, t) }()
+	go func() { asked <- askSums(ctx, v.Sums, t) }()
 	return asked
 }
 
-func (v *Verifier) ask(ctx context.Context, t Target) *wanted {
-	return (&Installer{Sums: v.Sums}).ask(ctx, t)
+// answer waits for what the database says, which was asked by askFirst.
+func (v *Verifier) answer(asked <-chan *wanted, t Target) *wanted {
+	select {
+	case w := <-asked:
+		return w
+	default:
+		v.progress(Progress{Target: t, Stage: Asking, Total: -1})
+		return <-asked
+	}
 }
 
 // judge finds out which of targets the tree is, and by what to name its changes.
@@ -229,7 +240,8 @@ func (v *Verifier) judge(ctx context.Context, t *tree, targets []Target, first *
 	for i, target := range targets {
 		w := first
 		if i > 0 {
-			w = v.ask(ctx, target)
+			v.progress(Progress{Target: target, Stage: Asking, Total: -1})
+			w = askSums(ctx, v.Sums, target)
 		}
 		if err := context.Cause(ctx); err != nil {
 			return Report{}, nil, err
@@ -501,6 +513,12 @@ func (v *Verifier) hashing(t Target) func(int64) {
 	}
 	return func(n int64) {
 		v.Progress(Progress{Target: t, Stage: Proving, Done: n, Total: total})
+	}
+}
+
+func (v *Verifier) progress(p Progress) {
+	if v.Progress != nil {
+		v.Progress(p)
 	}
 }
 

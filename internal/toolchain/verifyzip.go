@@ -203,6 +203,7 @@ func (v *Verifier) wholeZip(ctx context.Context, target Target, offers []Offer) 
 	if err := os.MkdirAll(v.Fetcher.Dir, 0o777); err != nil {
 		return openZip{}, nil, err
 	}
+	v.progress(Progress{Target: target, Stage: Waiting, Total: -1})
 	unlock, err := lockFile(ctx, filepath.Join(v.Fetcher.Dir, file+".lock"))
 	if err != nil {
 		return openZip{}, nil, err

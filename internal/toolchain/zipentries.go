@@ -1,7 +1,6 @@
 package toolchain
 
 import (
-	"bytes"
 	"cmp"
 	"compress/flate"
 	"context"
@@ -359,6 +358,3 @@ func (z zipOnDisk) size() int64 { return z.length }
 func (z zipOnDisk) section(ctx context.Context, off, n int64) io.ReadCloser {
 	return io.NopCloser(stopping(ctx, &exactly{io.NewSectionReader(z.r, off, n), n}))
 }
-
-// memZip is a zip in memory.
-func memZip(data []byte) zipOnDisk { return zipOnDisk{bytes.NewReader(data), int64(len(data))} }

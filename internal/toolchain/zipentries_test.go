@@ -292,3 +292,6 @@ func (c *verCut) Write(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// memZip is a zip in memory.
+func memZip(data []byte) zipOnDisk { return zipOnDisk{bytes.NewReader(data), int64(len(data))} }
