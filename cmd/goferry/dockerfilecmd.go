@@ -34,26 +34,12 @@ type dockerJob struct {
 
 func (a *app) dockerfileCmd() *cobra.Command {
 	job := &dockerJob{}
-	cmd := &cobra.Command{
-		Use:     "dockerfile [DIR]",
-		Short:   a.p.T("dockerfile.short"),
-		Long:    a.p.T("dockerfile.long"),
-		Example: a.example("dockerfile.example"),
-		Args:    a.perhapsOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			if job.dir = "."; len(args) > 0 {
-				job.dir = args[0]
-			}
-			if !isDir(job.dir) {
-				return &fault{code: "error.no-dir", args: []any{"Dir", job.dir}, hint: "hint.usage", exit: 2}
-			}
-			return a.dockerfile(cmd, cfg, job)
-		},
-	}
+	cmd := a.command("dockerfile [DIR]", "dockerfile", a.perhapsOneArg, a.loaded(func(cmd *cobra.Command, cfg *config.Config, args []string) (err error) {
+		if job.dir, err = folderArg(args); err != nil {
+			return err
+		}
+		return a.dockerfile(cmd, cfg, job)
+	}))
 	a.settingFlags(cmd.Flags(), false)
 	a.jsonFlag(cmd)
 	fs := cmd.Flags()

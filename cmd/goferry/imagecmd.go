@@ -28,26 +28,15 @@ type imageJob struct {
 
 func (a *app) imageCmd() *cobra.Command {
 	job := &imageJob{}
-	cmd := &cobra.Command{
-		Use:     "image [DIR]",
-		Short:   a.p.T("image.short"),
-		Long:    a.p.T("image.long"),
-		Example: a.example("image.example"),
-		Args:    a.perhapsOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			if job.b.Dir = "."; len(args) > 0 {
-				job.b.Dir = args[0]
-			}
-			if err := a.imageArgs(cmd, job); err != nil {
-				return err
-			}
-			return a.image(cmd, cfg, job)
-		},
-	}
+	cmd := a.command("image [DIR]", "image", a.perhapsOneArg, a.loaded(func(cmd *cobra.Command, cfg *config.Config, args []string) (err error) {
+		if job.b.Dir, err = folderArg(args); err != nil {
+			return err
+		}
+		if err := a.imageArgs(cmd, job); err != nil {
+			return err
+		}
+		return a.image(cmd, cfg, job)
+	}))
 	a.settingFlags(cmd.Flags(), false)
 	a.jsonFlag(cmd)
 	fs := cmd.Flags()
@@ -66,10 +55,7 @@ func (a *app) imageCmd() *cobra.Command {
 
 // imageArgs checks what can be checked before anything is built.
 func (a *app) imageArgs(cmd *cobra.Command, job *imageJob) (err error) {
-	switch {
-	case !isDir(job.b.Dir):
-		return &fault{code: "error.no-dir", args: []any{"Dir", job.b.Dir}, hint: "hint.usage", exit: 2}
-	case job.out == "" && job.push == "":
+	if job.out == "" && job.push == "" {
 		return misuse(cmd, "", "image.error.nowhere")
 	}
 	if job.platforms != "" {

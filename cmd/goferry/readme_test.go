@@ -148,9 +148,13 @@ func (r *reader) follow(t *testing.T, line string) {
 		r.doctorLine(t, line)
 	case strings.HasPrefix(line, "goferry mirrors"):
 		r.mirrorsLine(t, line)
+	case strings.HasPrefix(line, "goferry dockerfile"): // the image that it names cannot be asked for here
+		if out, errs, code := finish(t, r.sh(r.app, line)); code != 3 || !strings.Contains(out, "\nFROM scratch\n") {
+			t.Errorf("%s: exit code %d\n%s%s", line, code, out, errs)
+		}
 	case line == "goferry on", line == "goferry status", line == "goferry off":
 		r.switchLine(t, line)
-	case len(words) > 1 && words[0] == "goferry" && strings.Contains(" exec fetch cache config ", " "+words[1]+" "):
+	case len(words) > 1 && words[0] == "goferry" && strings.Contains(" exec fetch cache config vendor image ", " "+words[1]+" "):
 		r.do(t, r.app, line)
 	default:
 		t.Errorf("the test does not know what to do with the line: %s", line)

@@ -15,31 +15,28 @@ import (
 
 func (a *app) vendorCmd() *cobra.Command {
 	var noCheck bool
-	cmd := &cobra.Command{
-		Use:     "vendor [DIR]",
-		Short:   a.p.T("vendor.short"),
-		Long:    a.p.T("vendor.long"),
-		Example: a.example("vendor.example"),
-		Args:    a.perhapsOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.load(cmd)
-			if err != nil {
-				return err
-			}
-			dir := "."
-			if len(args) > 0 {
-				dir = args[0]
-			}
-			if !isDir(dir) {
-				return &fault{code: "error.no-dir", args: []any{"Dir", dir}, hint: "hint.usage", exit: 2}
-			}
-			return a.vendor(cmd, cfg, vendoring.Vendor{Runner: a.runner, Dir: dir, Check: !noCheck})
-		},
-	}
+	cmd := a.command("vendor [DIR]", "vendor", a.perhapsOneArg, a.loaded(func(cmd *cobra.Command, cfg *config.Config, args []string) error {
+		dir, err := folderArg(args)
+		if err != nil {
+			return err
+		}
+		return a.vendor(cmd, cfg, vendoring.Vendor{Runner: a.runner, Dir: dir, Check: !noCheck})
+	}))
 	a.settingFlags(cmd.Flags(), false)
 	a.jsonFlag(cmd)
 	cmd.Flags().BoolVar(&noCheck, "no-check", false, a.p.T("vendor.flag-no-check"))
 	return cmd
+}
+
+// folderArg is the folder that a command is about: this one, unless an argument names another.
+func folderArg(args []string) (string, error) {
+	if len(args) == 0 {
+		return ".", nil
+	}
+	if !isDir(args[0]) {
+		return "", &fault{code: "error.no-dir", args: []any{"Dir", args[0]}, hint: "hint.usage", exit: 2}
+	}
+	return args[0], nil
 }
 
 // vendor makes the folder, with a module proxy of its own for what is to be fetched.
