@@ -12,8 +12,9 @@ FUZZTIME ?= 10s
 BENCHTIME ?= 2s
 SOAK ?= 10m
 
-# The README's goferry is built without the race detector, shells and go test run one after the other.
-RACE_SKIP = ^TestReadme$$|^TestScript$$/^(sdk_test|env_asks|env_nushell|env_shells)$$
+# The README's goferry is built without the race detector; shells, compilers, package managers and the steps of a Dockerfile run one
+# after the other; the scenarios of the doctor measure time, which the detector stretches: a healthy and a dead network stand for them.
+RACE_SKIP = ^TestReadme$$|^TestScenarios$$|^TestDockerfileBuilds$$|^TestImage|^TestScript$$/^(sdk_test|env_asks|env_nushell|env_shells|doctor_mends.*|doctor_undo|vendor|dockerfile)$$
 
 .PHONY: build test live check race fuzz bench bench-weak soak test-deps
 
@@ -34,6 +35,7 @@ check:
 race: test-deps
 	@echo 'race: left to make test: $(RACE_SKIP)'
 	$(GO) test -race -short -skip '$(RACE_SKIP)' -timeout 20m ./...
+	$(GO) test -race -short -run '^$$' -bench '(Healthy|Dead)Network' -benchtime 1x ./internal/doctor
 
 fuzz:
 	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" sh scripts/fuzz.sh

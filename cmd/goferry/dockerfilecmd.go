@@ -9,8 +9,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -116,9 +118,33 @@ func (a *app) dockerfile(cmd *cobra.Command, cfg *config.Config, job *dockerJob)
 	for _, file := range r.Written {
 		fmt.Fprintln(a.stdout, a.p.T("dockerfile.written", "File", file))
 	}
-	_, err = fmt.Fprintln(a.stdout, a.p.T("dockerfile.next", "Dir", job.dir, "Name", r.Programs[0].Name))
+	_, err = fmt.Fprintln(a.stdout, a.p.T("dockerfile.next", "Dir", contextDir(job.dir, filepath.Dir(r.Written[0])), "Name", imageName(r.Programs[0].Name)))
 	return err
 }
+
+// contextDir is the folder of the files as people call it, who may have named one below it.
+func contextDir(named, root string) string {
+	if abs, err := filepath.Abs(named); err == nil && abs == root {
+		return named
+	}
+	return root
+}
+
+// imageName makes the name of a program one that an image may have: lower case, and separators only between words.
+func imageName(program string) string {
+	name := strings.Map(func(r rune) rune {
+		if r < 128 && (unicode.IsLower(r) || unicode.IsDigit(r)) || r == '.' || r == '_' || r == '-' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(program))
+	if name = strings.Trim(manySeparators.ReplaceAllString(name, "-"), "._-"); name == "" {
+		return "app"
+	}
+	return name
+}
+
+var manySeparators = regexp.MustCompile(`[._-]{2,}`)
 
 // dockerOptions decides what the command line leaves open, and says what people should know of it.
 func (a *app) dockerOptions(ctx context.Context, f *ferry, job *dockerJob, p image.Project) (image.DockerOptions, []string, error) {
@@ -140,9 +166,18 @@ func (a *app) dockerOptions(ctx context.Context, f *ferry, job *dockerJob, p ima
 			return o, nil, err
 		}
 	}
-	if len(p.CGO) > 0 {
+	switch {
+	case len(p.CGO) > 0:
 		o.Libc = image.Libc(job.libc)
 		said = append(said, a.p.T("dockerfile.cgo", "Packages", strings.Join(p.CGO, ", ")))
+	case len(p.MayCGO) > 0 && p.CGOOff:
+		said = append(said, a.p.T("dockerfile.cgo-off", "Packages", strings.Join(p.MayCGO, ", ")))
+	case len(p.MayCGO) > 0:
+		o.Libc = image.Libc(job.libc)
+		said = append(said, a.p.T("dockerfile.cgo-may", "Packages", strings.Join(p.MayCGO, ", ")))
+	}
+	if len(p.Mains) > 1 {
+		said = append(said, a.p.T("dockerfile.programs", "Count", len(p.Mains), "Name", p.Mains[0].Name))
 	}
 	switch {
 	case o.Port == 0 && len(p.Ports) == 1:
@@ -192,7 +227,7 @@ func (a *app) writeDocker(job *dockerJob, p image.Project, o image.DockerOptions
 	}
 	r := dockerReport{
 		Dockerfile: text, DockerIgnore: image.DockerIgnore(p, o), Written: []string{},
-		GoImage: o.GoImage, Pinned: image.Pinned(o.GoImage), Deps: o.Deps, Libc: o.Libc, CGO: append([]string{}, p.CGO...), Port: o.Port,
+		GoImage: o.GoImage, Pinned: image.Pinned(o.GoImage), Deps: o.Deps, Libc: o.Libc, CGO: append(append([]string{}, p.CGO...), p.MayCGO...), Port: o.Port,
 	}
 	for _, m := range p.Mains {
 		r.Programs = append(r.Programs, dockerEntry{m.Package, m.Name})
@@ -223,9 +258,12 @@ func (a *app) imageFault(dir string, err error) error {
 	var ge *image.GoError
 	var cgo *image.CGOError
 	var be *image.BaseError
+	var out *image.OutsideError
 	switch {
 	case errors.As(err, &cgo):
 		return &fault{code: "image.error.cgo", args: []any{"Packages", strings.Join(cgo.Packages, ", ")}, hint: "image.hint.cgo", exit: 1, err: err}
+	case errors.As(err, &out):
+		return &fault{code: "dockerfile.error.outside", args: []any{"Dirs", strings.Join(out.Dirs, ", "), "Root", out.Root}, hint: "dockerfile.hint.outside", exit: 1, err: err}
 	case errors.As(err, &be):
 		return &fault{code: "image.error.base", args: []any{"File", be.File, "Err", plain(be.Err)}, hint: "image.hint.base", exit: 2, err: err}
 	case errors.Is(err, image.ErrNoModule):

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -74,6 +75,57 @@ func imageRig(t *testing.T) (r *rig, one, two string) {
 		}
 	}
 	return r, one, two
+}
+
+// TestImageName wants a name that docker load takes and docker run finds, however short it was given.
+func TestImageName(t *testing.T) {
+	r, one, _ := imageRig(t)
+	out := filepath.Join(r.work, "named.tar")
+	if _, stderr, code := r.run(t, "goferry", "image", one, "-o", out, "--name", "app"); code != 0 {
+		t.Fatal(stderr)
+	}
+	m, err := unpackLayout(t, out).IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Manifests[0].Annotations["io.containerd.image.name"]; got != "docker.io/library/app:latest" {
+		t.Errorf("for containerd it is %q", got)
+	}
+	saved, err := tarball.LoadManifest(func() (io.ReadCloser, error) { return os.Open(out) })
+	if err != nil || len(saved) != 1 || fmt.Sprint(saved[0].RepoTags) != "[app:latest]" {
+		t.Errorf("manifest.json: %+v, %v", saved, err)
+	}
+	// skopeo reads it in both ways, by code of its own.
+	for _, kind := range []string{"oci-archive:", "docker-archive:"} {
+		text, err := exec.Command("skopeo", "inspect", "--config", kind+out).Output()
+		var cf v1.ConfigFile
+		if err == nil {
+			err = json.Unmarshal(text, &cf)
+		}
+		if err != nil || cf.OS != "linux" || cf.Config.User != "65532:65532" || len(cf.RootFS.DiffIDs) != 2 {
+			t.Errorf("skopeo, %s: %v %s", kind, err, text)
+		}
+	}
+}
+
+// TestImageBase builds on OCI layouts in tars, which have several platforms: one of this program, and one with nothing of docker's.
+func TestImageBase(t *testing.T) {
+	r, one, _ := imageRig(t)
+	base, pure := filepath.Join(r.work, "base.tar"), filepath.Join(r.work, "pure.tar")
+	const platforms = "linux/amd64,linux/arm64"
+	if _, stderr, code := r.run(t, "goferry", "image", one, "-o", base, "--platform", platforms); code != 0 {
+		t.Fatal(stderr)
+	}
+	if text, err := exec.Command("skopeo", "copy", "--insecure-policy", "--all", "oci-archive:"+base, "oci-archive:"+pure).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for _, from := range []string{base, pure} {
+		stdout, stderr, code := r.run(t, "goferry", "image", one, "-o", filepath.Join(r.work, "on.tar"), "--platform", platforms, "--base", from, "--json")
+		var report imageReport
+		if code != 0 || json.Unmarshal([]byte(stdout), &report) != nil || len(report.Platforms) != 2 {
+			t.Errorf("%s: exit code %d: %s", from, code, stderr)
+		}
+	}
 }
 
 // unpackLayers makes the root folder of an image.

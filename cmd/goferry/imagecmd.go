@@ -140,12 +140,14 @@ func (a *app) image(cmd *cobra.Command, cfg *config.Config, job *imageJob) (err 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	var r imageReport
+	var may []string
 	err = a.proxied(ctx, cfg, newLogger(a.stderr, cfg, quietLevel(cfg)), nil, func(_ context.Context, f *ferry, url string) error {
 		job.b.Loader = image.Loader{Runner: a.runner, Env: []string{"GOPROXY=" + url}}
 		built, err := job.b.Build(ctx, scratch)
 		if err != nil {
 			return err
 		}
+		may = built.Project.MayCGO
 		if r, err = imageFacts(built, job); err != nil {
 			return err
 		}
@@ -162,6 +164,9 @@ func (a *app) image(cmd *cobra.Command, cfg *config.Config, job *imageJob) (err 
 	})
 	if err != nil {
 		return a.imageFault(job.b.Dir, err)
+	}
+	if len(may) > 0 && a.env("CGO_ENABLED") != "0" {
+		a.say(a.p.T("image.cgo-may", "Packages", strings.Join(may, ", ")))
 	}
 	if asJSON(cmd) {
 		return a.json(r)
@@ -195,7 +200,7 @@ func imageFacts(built image.Built, job *imageJob) (imageReport, error) {
 	digest, err := built.Index.Digest()
 	r := imageReport{Digest: digest.String(), Name: job.name, CA: job.b.CA}
 	if r.Name == "" {
-		r.Name = strings.ToLower(built.Project.Mains[0].Name) + ":latest"
+		r.Name = imageName(built.Project.Mains[0].Name) + ":latest"
 	}
 	if err != nil {
 		return r, err

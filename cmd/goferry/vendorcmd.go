@@ -64,6 +64,8 @@ func vendorFault(dir string, err error) error {
 	switch {
 	case errors.Is(err, vendoring.ErrNoModule):
 		return &fault{code: "fetch.error.no-project", args: []any{"Dir", dir}, hint: "vendor.hint.no-project", exit: 2, err: err}
+	case errors.Is(err, vendoring.ErrBusy):
+		return &fault{code: "vendor.error.busy", args: []any{"Dir", dir}, hint: "vendor.hint.busy", exit: 1, err: err}
 	case errors.As(err, &ge) && len(ge.Args) > 1 && ge.Args[1] == "-mod=vendor":
 		return &fault{code: "vendor.error.check", args: []any{"Err", errLine(ge)}, hint: "vendor.hint.check", exit: 1, err: err}
 	case errors.As(err, &ge):

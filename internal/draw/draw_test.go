@@ -149,6 +149,21 @@ func TestXML(t *testing.T) {
 	}
 }
 
+// TestDirection wants no name to turn what stands behind it: the version would read as another one.
+func TestDirection(t *testing.T) {
+	for _, turn := range []string{"\u202e", "\u2067", "\u200f", "\u061c"} {
+		g := small()
+		g.Nodes[1].Label, g.Nodes[1].Sub = "ex"+turn+"ample", "v1"+turn
+		g.Nodes[1].Info = []Row{{"key" + turn, "value" + turn}}
+		for name, draw := range map[string]func(io.Writer, Graph) error{"svg": SVG, "html": HTML} {
+			var b bytes.Buffer
+			if err := draw(&b, g); err != nil || strings.Contains(b.String(), turn) || !strings.Contains(b.String(), "ex\uFFFDample") {
+				t.Errorf("%s, %+q: %v", name, turn, err)
+			}
+		}
+	}
+}
+
 // TestHTML wants nothing from outside, and nothing of a name outside of the data.
 func TestHTML(t *testing.T) {
 	g := small()

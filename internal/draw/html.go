@@ -128,7 +128,7 @@ func (g Graph) data(l layout) pageData {
 	d := pageData{Words: g.Words, Row: rowHeight, Head: headHeight, GapX: gapX, Many: len(l.edges) > manyEdges}
 	d.Edges = make([]pageEdge, len(g.Edges)) // with the indexes of Graph.Edges; -1 for those that are not drawn
 	for i, e := range g.Edges {
-		d.Edges[i] = pageEdge{From: -1, To: -1, Label: e.Label, Weak: e.Weak}
+		d.Edges[i] = pageEdge{From: -1, To: -1, Label: clean(e.Label), Weak: e.Weak}
 	}
 	for _, e := range l.edges {
 		d.Edges[e.edge].From, d.Edges[e.edge].To = e.from, e.to
@@ -140,7 +140,7 @@ func (g Graph) data(l layout) pageData {
 			parent = l.edges[l.parent[i]].edge
 		}
 		d.Nodes = append(d.Nodes, pageNode{
-			ID: n.ID, Name: n.name(), Sub: n.Sub, Marks: n.Marks, Size: n.Size, Info: n.Info, Root: n.Root, Parent: parent,
+			ID: n.ID, Name: clean(n.name()), Sub: clean(n.Sub), Marks: n.Marks, Size: n.Size, Info: cleanRows(n.Info), Root: n.Root, Parent: parent,
 			Card: r.card, X: r.x, Y: r.y, W: r.w,
 		})
 	}
@@ -148,4 +148,12 @@ func (g Graph) data(l layout) pageData {
 		d.Cards = append(d.Cards, pageCard{X: c.x, Y: c.y, W: c.w, H: c.h, Gap: c.gap, Column: c.column, Title: c.title, Nodes: c.nodes})
 	}
 	return d
+}
+
+func cleanRows(rows []Row) []Row {
+	var out []Row
+	for _, r := range rows {
+		out = append(out, Row{clean(r.Key), clean(r.Value)})
+	}
+	return out
 }

@@ -232,7 +232,7 @@
   });
 
   cards.forEach((c) => { c.now = c.y; });
-  zoom(Math.min(1.15, Math.max(0.55, (view.clientWidth - 20) / size.w)));
+  zoom(Math.min(1.15, Math.max(0.75, (view.clientWidth - 20) / size.w)));
   const start = byID.get(decodeURIComponent(location.hash.slice(1)));
   if (start !== undefined) choose(start, true);
 })();

@@ -237,6 +237,8 @@ func TestPageLarge(t *testing.T) {
 	b.show(g)
 	b.picture("large.png")
 	b.wants(`return document.querySelectorAll("[data-n]").length`, "1500")
+	// Letters of 12 units: none smaller than 9 pixels, however large the graph is.
+	b.wants(`return document.querySelector(".n .hit").getBoundingClientRect().height >= 22 * 0.75 - 0.1`, "true")
 	b.click("#every")
 	b.wants(`return [...document.querySelectorAll(".e.r")].filter(e => getComputedStyle(e).display == "none").length`, "0")
 	b.click("#every")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 //go:embed picture.css
@@ -171,13 +172,16 @@ func num(f float64) string {
 	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0")
 }
 
-// esc makes s safe in XML, as text and in quotes; what XML cannot hold at all becomes a replacement character.
-func esc(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0xFFFE || r == 0xFFFF {
+// esc makes s safe in XML, as text and in quotes.
+func esc(s string) string { return html.EscapeString(clean(s)) }
+
+// clean puts a replacement character for what XML cannot hold at all, and for what turns the direction of all that is written
+// behind it: a name could make its neighbours read as something else.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0xFFFE || r == 0xFFFF || unicode.Is(unicode.Bidi_Control, r) {
 			return '\uFFFD'
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
-	return html.EscapeString(s)
 }

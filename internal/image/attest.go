@@ -108,7 +108,8 @@ func (b Builder) sbom(p Project, img PlatformImage, digest v1.Hash) ([]byte, err
 		Timestamp: b.when().Format(time.RFC3339),
 		Component: &cdx.Component{BOMRef: "image", Type: cdx.ComponentTypeContainer, Name: p.Mains[0].Name, Version: digest.String()},
 	}
-	components := []cdx.Component{{BOMRef: "pkg:golang/std@" + strings.TrimPrefix(img.Programs[0].Info.GoVersion, "go"), Type: cdx.ComponentTypeLibrary, Name: "std", Version: img.Programs[0].Info.GoVersion}}
+	std := "pkg:golang/std@" + strings.TrimPrefix(img.Programs[0].Info.GoVersion, "go")
+	components := []cdx.Component{{BOMRef: std, PackageURL: std, Type: cdx.ComponentTypeLibrary, Name: "std", Version: img.Programs[0].Info.GoVersion}}
 	seen := map[string]bool{}
 	for _, prog := range img.Programs {
 		components = append(components, cdx.Component{
@@ -116,13 +117,11 @@ func (b Builder) sbom(p Project, img PlatformImage, digest v1.Hash) ([]byte, err
 			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: prog.SHA256}},
 		})
 		for _, d := range prog.Info.Deps {
-			if d.Replace != nil {
-				d = d.Replace
-			}
+			d = linked(d)
 			ref := modulePURL(d)
 			if !seen[ref] {
 				seen[ref] = true
-				components = append(components, cdx.Component{BOMRef: ref, PackageURL: ref, Type: cdx.ComponentTypeLibrary, Name: d.Path, Version: d.Version, Properties: &[]cdx.Property{{Name: "goferry:h1", Value: d.Sum}}})
+				components = append(components, cdx.Component{BOMRef: ref, PackageURL: ref, Type: cdx.ComponentTypeLibrary, Name: d.Path, Version: d.Version, Properties: sumProperty(d)})
 			}
 		}
 	}
@@ -130,6 +129,26 @@ func (b Builder) sbom(p Project, img PlatformImage, digest v1.Hash) ([]byte, err
 	var out bytes.Buffer
 	err := cdx.NewBOMEncoder(&out, cdx.BOMFileFormatJSON).SetEscapeHTML(false).EncodeVersion(bom, cdx.SpecVersion1_6)
 	return out.Bytes(), err
+}
+
+// linked is the module that stands in the program for m: its replacement, but where that is a folder, which has no name
+// that others know and no hash.
+func linked(m *debug.Module) *debug.Module {
+	switch {
+	case m.Replace == nil:
+		return m
+	case m.Replace.Version == "":
+		return &debug.Module{Path: m.Path, Version: m.Version}
+	}
+	return m.Replace
+}
+
+// sumProperty is the hash of go.sum, if there is one.
+func sumProperty(m *debug.Module) *[]cdx.Property {
+	if m.Sum == "" {
+		return nil
+	}
+	return &[]cdx.Property{{Name: "goferry:h1", Value: m.Sum}}
 }
 
 // uuid makes a UUID (version 8, RFC 9562) of a digest.
@@ -174,9 +193,7 @@ func (b Builder) provenance(p Project, img PlatformImage) provenance {
 			settings[kv.Key] = kv.Value
 		}
 		for _, m := range prog.Info.Deps {
-			if m.Replace != nil {
-				m = m.Replace
-			}
+			m = linked(m)
 			if ref := modulePURL(m); !seen[ref] {
 				seen[ref] = true
 				d.ResolvedDependencies = append(d.ResolvedDependencies, resolved{URI: ref, Digest: h1(m.Sum)})

@@ -108,18 +108,18 @@ func (b Builder) Build(ctx context.Context, scratch string) (Built, error) {
 // platform makes the image of one platform.
 func (b Builder) platform(ctx context.Context, p Project, platform v1.Platform, dir string) (PlatformImage, error) {
 	img := PlatformImage{Platform: platform}
-	base, err := b.base(platform)
+	base, err := b.base(platform, dir)
 	if err != nil {
 		return img, err
 	}
 	if img.Programs, err = b.compile(ctx, p, platform, dir); err != nil {
 		return img, err
 	}
-	root, err := b.rootLayer(ctx)
+	root, err := b.rootLayer(ctx, dir)
 	if err != nil {
 		return img, err
 	}
-	app, err := b.appLayer(img.Programs)
+	app, err := b.appLayer(img.Programs, dir)
 	if err != nil {
 		return img, err
 	}

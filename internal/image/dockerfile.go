@@ -3,6 +3,7 @@ package image
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -57,6 +58,7 @@ var ErrOption = errors.New("unusable")
 var (
 	imageRef = regexp.MustCompile(`^[a-z0-9A-Z][a-zA-Z0-9._/:@-]*$`)
 	debName  = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*(:[a-z0-9]+)?$`)
+	tagList  = regexp.MustCompile(`^[\p{L}\p{N}_.,]+$`)
 	plainArg = regexp.MustCompile(`^[A-Za-z0-9_./@%+=:,~-]+$`)
 )
 
@@ -80,15 +82,41 @@ func (o DockerOptions) check(p Project) error {
 	if o.Port < 0 || o.Port > 65535 {
 		return bad("port", fmt.Sprint(o.Port))
 	}
+	if p.Tags != "" && !tagList.MatchString(p.Tags) {
+		return bad("tags", p.Tags)
+	}
 	for _, m := range p.Mains {
 		if !plainArg.MatchString(m.Package) || !plainArg.MatchString(m.Name) {
 			return bad("package", m.Package)
 		}
 	}
 	for _, f := range p.ModFiles {
-		if strings.ContainsAny(f, "\n\r\"") {
+		if strings.ContainsAny(f, "\n\r\"\\$*?[") { // COPY takes variables and patterns
 			return bad("file", f)
 		}
+	}
+	return o.reach(p)
+}
+
+// An OutsideError says that the build reads folders that are not in the build context.
+type OutsideError struct {
+	Root string
+	Dirs []string
+}
+
+// Error names the folders.
+func (e *OutsideError) Error() string { return strings.Join(e.Dirs, ", ") + ": outside of " + e.Root }
+
+// reach wants all that is built from below the root of the context.
+func (o DockerOptions) reach(p Project) error {
+	var dirs []string
+	for _, out := range p.Outside {
+		if out.Use || o.Deps != FromVendor {
+			dirs = append(dirs, out.Dir)
+		}
+	}
+	if len(dirs) > 0 {
+		return &OutsideError{Root: p.Root, Dirs: dirs}
 	}
 	return nil
 }
@@ -113,11 +141,11 @@ func Dockerfile(p Project, o DockerOptions) (string, error) {
 		return "", err
 	}
 	d := &dockerfile{p: p, o: o}
-	d.line("# syntax=docker/dockerfile:1") // heredocs and RUN --network
-	d.comment("head")
+	d.comment("head") // and no syntax line: BuildKit would fetch a parser, by a tag. That of Docker 23 knows heredocs and RUN --network
+
 	d.build()
 	d.final()
-	return d.String(), nil
+	return strings.TrimLeft(d.String(), "\n"), nil
 }
 
 func (d *dockerfile) line(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
@@ -208,16 +236,22 @@ func (d *dockerfile) compile() {
 	for _, m := range d.p.Mains {
 		packages = append(packages, m.Package)
 	}
-	flags := "-trimpath -ldflags='-s -w'"
-	env := "CGO_ENABLED=0"
+	tags := d.p.Tags
+	ldflags, env := "-s -w", "CGO_ENABLED=0"
 	key := "build-none"
 	switch d.o.Libc {
 	case LibcCopy:
 		env, key = "CGO_ENABLED=1", "build-copy"
 	case LibcStatic:
 		env, key = "CGO_ENABLED=1", "build-static"
-		flags = "-trimpath -tags netgo,osusergo -ldflags='-s -w -linkmode external -extldflags -static'"
+		ldflags += " -linkmode external -extldflags -static"
+		tags = strings.Trim(tags+",netgo,osusergo", ",")
 	}
+	flags := "-trimpath"
+	if tags != "" {
+		flags += " -tags " + tags
+	}
+	flags += " -ldflags='" + ldflags + "'"
 	d.comment(key)
 	d.line("RUN --network=none --mount=type=cache,target=/root/.cache/go-build \\\n    mkdir -p /out/root/app && %s go build %s -o /out/root/app/ %s", env, flags, strings.Join(packages, " "))
 }
@@ -278,13 +312,50 @@ func DockerIgnore(p Project, o DockerOptions) string {
 	for l := range strings.Lines(o.Comment("ignore")) {
 		fmt.Fprintf(&b, "# %s\n", strings.TrimRight(l, "\r\n"))
 	}
-	lines := []string{".git", ".hg", ".svn", ".github", ".gitlab", ".idea", ".vscode", "Dockerfile*", ".dockerignore", "**/*.test", "**/*.prof", "**/.DS_Store", "**/.env", "**/.env.*", "**/.netrc", "**/id_rsa*", "**/*.pem", "**/*.key", "*.tar", "bin/", "dist/", "**/node_modules/"}
-	if o.Deps != FromVendor {
-		lines = append(lines, "vendor/")
-	}
-	b.WriteString(strings.Join(lines, "\n") + "\n")
+	b.WriteString(strings.Join(ignoreLines(p, o), "\n") + "\n")
 	if o.Deps == FromBundle {
 		fmt.Fprintf(&b, "!%s\n", o.Bundle)
 	}
 	return b.String()
+}
+
+// ignoreLines are the patterns, and behind them what the programs are compiled from nevertheless: a package in a folder bin,
+// certificates that are embedded. Folders stand before files, so that a folder that is wanted brings no key along.
+func ignoreLines(p Project, o DockerOptions) []string {
+	folders := []string{".git", ".hg", ".svn", ".github", ".gitlab", ".idea", ".vscode", "bin/", "dist/", "**/node_modules/"}
+	files := []string{"Dockerfile*", ".dockerignore", "**/*.test", "**/*.prof", "**/.DS_Store", "**/.env", "**/.env.*", "**/.netrc", "**/id_rsa*", "**/*.pem", "**/*.key", "*.tar"}
+	if o.Deps != FromVendor {
+		folders = append(folders, "vendor/")
+	}
+	keepFolders, keepFiles := map[string]bool{}, map[string]bool{}
+	for _, file := range p.Files {
+		if o.Deps != FromVendor && strings.HasPrefix(file, "vendor/") || strings.ContainsAny(file, "\r\n") {
+			continue
+		}
+		for _, pattern := range folders {
+			if matches(pattern, path.Dir(file)) {
+				keepFolders["!"+escapeGlob.Replace(path.Dir(file))] = true
+			}
+		}
+		for _, pattern := range files {
+			if matches(pattern, file) {
+				keepFiles["!"+escapeGlob.Replace(file)] = true
+			}
+		}
+	}
+	return slices.Concat(folders, slices.Sorted(maps.Keys(keepFolders)), files, slices.Sorted(maps.Keys(keepFiles)))
+}
+
+// escapeGlob makes a name a pattern of .dockerignore.
+var escapeGlob = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
+
+// matches reports whether a pattern of ignoreLines, which is one element, perhaps in any folder, names file or a folder that it stands in.
+func matches(pattern, file string) bool {
+	pattern, anywhere := strings.CutPrefix(strings.TrimSuffix(pattern, "/"), "**/")
+	for i, elem := range strings.Split(file, "/") {
+		if ok, err := path.Match(pattern, elem); ok && err == nil && (i == 0 || anywhere) {
+			return true
+		}
+	}
+	return false
 }

@@ -62,6 +62,9 @@ func TestDockerfile(t *testing.T) {
 			if !slices.Equal(online, want) {
 				t.Errorf("steps with a network: %q, want %q", online, want)
 			}
+			if strings.Contains(text, "syntax=") {
+				t.Error("BuildKit would fetch a parser")
+			}
 			if strings.Contains(text, "about unpinned") {
 				t.Error("a pinned image is called unpinned")
 			}
@@ -112,6 +115,8 @@ func TestRefuses(t *testing.T) {
 		"health":  func(_ *Project, o *DockerOptions) { o.Port, o.Health = 80, `/"); evil(` },
 		"port":    func(_ *Project, o *DockerOptions) { o.Port = 70000 },
 		"main":    func(p *Project, _ *DockerOptions) { p.Mains[0].Package = "./a b" },
+		"tags":    func(p *Project, _ *DockerOptions) { p.Tags = "a' evil '" },
+		"glob":    func(p *Project, _ *DockerOptions) { p.ModFiles = []string{"x[y]/go.mod"} },
 		"file":    func(p *Project, _ *DockerOptions) { p.ModFiles = []string{"x\"/go.mod"} },
 	} {
 		p, o := app(), options()
@@ -156,5 +161,73 @@ func main() {
 	slices.Sort(got)
 	if want := []int{6060, 7070, 8080, 9090}; !slices.Equal(got, want) {
 		t.Errorf("ports %v, want %v", got, want)
+	}
+}
+
+// TestTags wants the programs built as GOFLAGS builds them here.
+func TestTags(t *testing.T) {
+	p, o := app(), options()
+	p.Tags = "one,two"
+	for libc, want := range map[Libc]string{LibcNone: " -tags one,two ", LibcCopy: " -tags one,two ", LibcStatic: " -tags one,two,netgo,osusergo "} {
+		o.Libc = libc
+		if text, err := Dockerfile(p, o); err != nil || !strings.Contains(text, want) {
+			t.Errorf("%q: %v, no %q in\n%s", libc, err, want, text)
+		}
+	}
+}
+
+// TestOutside wants no Dockerfile that cannot be built: docker reads nothing outside of the context.
+func TestOutside(t *testing.T) {
+	for _, c := range []struct {
+		out  Outside
+		deps Deps
+		ok   bool
+	}{
+		{Outside{"/lib", false}, FromProxy, false},
+		{Outside{"/lib", false}, FromVendor, true},
+		{Outside{"/lib", true}, FromVendor, false},
+	} {
+		p, o := app(), options()
+		p.Outside, o.Deps = []Outside{c.out}, c.deps
+		_, err := Dockerfile(p, o)
+		var out *OutsideError
+		if (err == nil) != c.ok || err != nil && !errors.As(err, &out) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// TestDockerIgnore wants nothing left behind that the programs are compiled from.
+func TestDockerIgnore(t *testing.T) {
+	p, o := app(), options()
+	p.Files = []string{"main.go", "bin/tool/tool.go", "ui/dist/app.js", "dist/app[1].js", "certs/root.pem", "web/node_modules/x/x.js", "vendor/a.b/c/c.go", "vendor/a.b/c/roots.pem"}
+	keeps := func() (keeps []string) {
+		for line := range strings.Lines(DockerIgnore(p, o)) {
+			if line[0] == '!' {
+				keeps = append(keeps, strings.TrimSpace(line))
+			}
+		}
+		return keeps
+	}
+	if got, want := keeps(), []string{"!bin/tool", "!dist", "!web/node_modules/x", "!certs/root.pem"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	o.Deps = FromVendor
+	if got, want := keeps(), []string{"!bin/tool", "!dist", "!web/node_modules/x", "!certs/root.pem", "!vendor/a.b/c/roots.pem"}; !slices.Equal(got, want) {
+		t.Errorf("with a vendor folder: got %q, want %q", got, want)
+	}
+	text := DockerIgnore(p, o)
+	if strings.Index(text, "!dist\n") > strings.Index(text, "**/*.key\n") {
+		t.Error("a key in a folder that is wanted would come along")
+	}
+}
+
+func TestProgramName(t *testing.T) {
+	for path, want := range map[string]string{
+		"example.com/app": "app", "example.com/app/v2": "app", "example.com/app/v1": "v1", "example.com/app/v0": "v0", "example.com/app/v10": "app", "example.com/app/vx": "vx", "v2": "v2",
+	} {
+		if got := programName(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
 	}
 }

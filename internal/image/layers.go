@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +11,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,8 +36,8 @@ func (e *BaseError) Error() string { return e.File + ": " + e.Err.Error() }
 // Unwrap returns e.Err.
 func (e *BaseError) Unwrap() error { return e.Err }
 
-// base is what a platform's image is built on.
-func (b Builder) base(platform v1.Platform) (v1.Image, error) {
+// base is what a platform's image is built on. An OCI layout in a tar is unpacked beside dir.
+func (b Builder) base(platform v1.Platform, dir string) (v1.Image, error) {
 	if b.Base == "" {
 		return mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), nil
 	}
@@ -46,7 +49,7 @@ func (b Builder) base(platform v1.Platform) (v1.Image, error) {
 	if info.IsDir() {
 		img, err = layoutImage(b.Base, platform)
 	} else {
-		img, err = tarball.ImageFromPath(b.Base, nil)
+		img, err = tarImage(b.Base, platform, dir+".base")
 	}
 	if err != nil {
 		return nil, &BaseError{b.Base, err}
@@ -59,6 +62,62 @@ func (b Builder) base(platform v1.Platform) (v1.Image, error) {
 		return nil, &BaseError{b.Base, fmt.Errorf("%w: it is for %s/%s", errNoBase, cf.OS, cf.Architecture)}
 	}
 	return mutate.ConfigMediaType(mutate.MediaType(img, types.OCIManifestSchema1), types.OCIConfigJSON), nil
+}
+
+// tarImage finds the image of a platform in a tar: what docker save writes, an OCI layout, or, as newer engines and this
+// package write it, both, of which only the layout can have several platforms.
+func tarImage(file string, platform v1.Platform, scratch string) (v1.Image, error) {
+	img, err := tarball.ImageFromPath(file, nil)
+	if err == nil {
+		if cf, err := img.ConfigFile(); err == nil && cf.OS == platform.OS && cf.Architecture == platform.Architecture && (platform.Variant == "" || cf.Variant == platform.Variant) {
+			return img, nil
+		}
+	}
+	if unpackLayout(file, scratch) == nil {
+		if inner, bad := layoutImage(scratch, platform); bad == nil {
+			return inner, nil
+		}
+	}
+	return img, err
+}
+
+// unpackLayout writes the files of an OCI layout in a tar to dir, and nothing else that is in it.
+func unpackLayout(file, dir string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, d := range []string{"sha256", "sha512"} {
+		if err := os.MkdirAll(filepath.Join(dir, "blobs", d), 0o777); err != nil {
+			return err
+		}
+	}
+	for tr := tar.NewReader(f); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if name := path.Clean(h.Name); h.Typeflag == tar.TypeReg && layoutFile.MatchString(name) {
+			if err := writeFile(filepath.Join(dir, filepath.FromSlash(name)), tr); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// layoutFile matches the files of an OCI layout.
+var layoutFile = regexp.MustCompile(`^(oci-layout|index\.json|blobs/(sha256|sha512)/[0-9a-f]+)$`)
+
+func writeFile(name string, content io.Reader) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	return errors.Join(err, f.Close())
 }
 
 // layoutImage finds the image of a platform in an OCI layout.
@@ -80,7 +139,7 @@ func fromIndex(idx v1.ImageIndex, platform v1.Platform, depth int) (v1.Image, er
 		case d.MediaType.IsIndex() && depth < 4:
 			inner, err := idx.ImageIndex(d.Digest)
 			if err != nil {
-				return nil, err
+				continue // docker save leaves out what it does not have
 			}
 			if img, err := fromIndex(inner, platform, depth+1); err == nil {
 				return img, nil
@@ -88,7 +147,7 @@ func fromIndex(idx v1.ImageIndex, platform v1.Platform, depth int) (v1.Image, er
 		case d.MediaType.IsImage():
 			img, err := idx.Image(d.Digest)
 			if err != nil {
-				return nil, err
+				continue
 			}
 			if cf, err := img.ConfigFile(); err == nil && cf.OS == platform.OS && cf.Architecture == platform.Architecture && (platform.Variant == "" || cf.Variant == platform.Variant) {
 				return img, nil
@@ -106,8 +165,8 @@ type item struct {
 	file string // where the content is, instead of data
 }
 
-// rootLayer has what every program wants from a system.
-func (b Builder) rootLayer(ctx context.Context) (v1.Layer, error) {
+// rootLayer has what every program wants from a system; its file stands beside dir.
+func (b Builder) rootLayer(ctx context.Context, dir string) (v1.Layer, error) {
 	out, err := b.Loader.golang(ctx, b.Dir, nil, "env", "GOROOT")
 	if err != nil {
 		return nil, err
@@ -126,26 +185,29 @@ func (b Builder) rootLayer(ctx context.Context) (v1.Layer, error) {
 	if b.CA != "" {
 		items = append(items, item{name: "etc/ssl/", mode: 0o755}, item{name: "etc/ssl/certs/", mode: 0o755}, item{name: "etc/ssl/certs/ca-certificates.crt", mode: 0o444, file: b.CA})
 	}
-	return b.layer(append(items, item{name: "tmp/", mode: 0o1777}))
+	return b.layer(dir+".root.tar.gz", append(items, item{name: "tmp/", mode: 0o1777}))
 }
 
 // appLayer has the programs.
-func (b Builder) appLayer(programs []Program) (v1.Layer, error) {
+func (b Builder) appLayer(programs []Program, dir string) (v1.Layer, error) {
 	items := []item{{name: "app/", mode: 0o755}}
 	for _, p := range programs {
 		items = append(items, item{name: "app/" + p.Name, mode: 0o555, file: p.file})
 	}
-	return b.layer(items)
+	return b.layer(dir+".app.tar.gz", items)
 }
 
-// layer makes a layer whose bytes follow from its items alone. Programs are read when it is written, and not kept in memory.
-func (b Builder) layer(items []item) (v1.Layer, error) {
-	opener := func() (io.ReadCloser, error) {
-		r, w := io.Pipe()
-		go func() { w.CloseWithError(b.writeTar(w, items)) }() // ends when the reader does: writing to a closed pipe fails
-		return r, nil
+// layer makes a layer whose bytes follow from its items alone, in the file named: programs are large, and there may be many platforms.
+func (b Builder) layer(file string, items []item) (v1.Layer, error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
 	}
-	return tarball.LayerFromOpener(opener, tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
+	z := gzip.NewWriter(f)
+	if err := errors.Join(b.writeTar(z, items), z.Close(), f.Close()); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromFile(file, tarball.WithMediaType(types.OCILayer))
 }
 
 func (b Builder) writeTar(w io.Writer, items []item) error {

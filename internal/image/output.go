@@ -31,6 +31,9 @@ func (b Built) WriteTar(w io.Writer, tag string) error {
 	if err != nil {
 		return fmt.Errorf("%w: name %q", ErrOption, tag)
 	}
+	if !strings.HasSuffix(tag, ":"+ref.TagStr()) { // docker load refuses a name without
+		tag += ":" + ref.TagStr()
+	}
 	blobs := map[string]blob{}
 	if err := b.collect(blobs); err != nil {
 		return err
@@ -77,7 +80,7 @@ func (b Built) heads(ref name.Tag, tag string) (index, docker []byte, err error)
 	}
 	index, err = json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{{
 		MediaType: types.OCIImageIndex, Size: size, Digest: digest,
-		Annotations: map[string]string{"io.containerd.image.name": ref.Name(), "org.opencontainers.image.ref.name": ref.TagStr()},
+		Annotations: map[string]string{"io.containerd.image.name": strings.Replace(ref.Name(), name.DefaultRegistry+"/", "docker.io/", 1), "org.opencontainers.image.ref.name": ref.TagStr()},
 	}}})
 	if err != nil {
 		return nil, nil, err

@@ -11,10 +11,12 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +58,11 @@ type Project struct {
 	Vendor   bool     // has a vendor folder that the go command would use
 	Mains    []Main
 	CGO      []string // packages outside of the standard library that use cgo on Linux; empty if the programs build without it
+	MayCGO   []string // the same where the programs build without it: whether they work then, nobody but their authors knows (go-sqlite3 does not)
+	CGOOff   bool     // go build leaves cgo out on this machine: CGO_ENABLED=0, or no C compiler
+	Tags     string   // build tags of GOFLAGS, with commas
+	Outside  []Outside
+	Files    []string // what the programs are compiled from, as far as it stands below Root, with slashes
 	Ports    []int    // TCP ports that the programs' own code listens on, as far as they are written in it
 }
 
@@ -63,6 +70,12 @@ type Project struct {
 type Main struct {
 	Package string // "./cmd/app", from Project.Root, or an import path
 	Name    string // of the program
+}
+
+// An Outside is a folder that the build reads and that does not stand below Project.Root.
+type Outside struct {
+	Dir string
+	Use bool // a main module of a workspace; else it replaces a module, and a vendor folder has its packages
 }
 
 // A Loader finds out about projects by asking the go command.
@@ -85,37 +98,26 @@ func (l Loader) Load(ctx context.Context, dir string, packages []string) (Projec
 	if len(packages) == 0 {
 		packages = below(dir, dirs)
 	}
-	pkgs, err := l.list(ctx, dir, nil, packages)
+	linux := Loader{Runner: l.Runner, Env: append(slices.Clone(l.Env), "GOOS=linux", "CGO_ENABLED=1")} // whatever this machine is
+	pkgs, err := linux.list(ctx, dir, nil, packages)
 	if err != nil {
 		return p, err
 	}
-	var names []string
-	for _, pkg := range pkgs {
-		if pkg.Name != "main" || pkg.Module == nil || !pkg.Module.Main {
-			continue
-		}
-		names = append(names, pkg.ImportPath)
-		m := Main{Package: pkg.ImportPath, Name: programName(pkg.ImportPath)}
-		if rel, err := filepath.Rel(p.Root, pkg.Dir); err == nil && !strings.HasPrefix(rel, "..") {
-			if m.Package = "./" + filepath.ToSlash(rel); rel == "." {
-				m.Package = "."
-			}
-		}
-		p.Mains = append(p.Mains, m)
-	}
-	if len(p.Mains) == 0 {
-		return p, ErrNoMain
-	}
-	if p.CGO, err = l.cgo(ctx, dir, names); err != nil {
+	names, err := p.programs(pkgs)
+	if err != nil {
 		return p, err
 	}
-	deps, err := l.list(ctx, dir, []string{"-deps"}, names)
+	deps, err := linux.list(ctx, dir, []string{"-deps"}, names)
 	if err != nil {
+		return p, err
+	}
+	if err := l.cgo(ctx, dir, names, deps, &p); err != nil {
 		return p, err
 	}
 	for _, pkg := range deps {
+		p.Files = append(p.Files, pkg.below(p.Root)...)
 		if pkg.Module != nil && pkg.Module.Main {
-			p.Ports = append(p.Ports, ports(pkg.Dir, pkg.GoFiles)...)
+			p.Ports = append(p.Ports, ports(pkg.Dir, append(pkg.GoFiles, pkg.CgoFiles...))...)
 		}
 	}
 	slices.Sort(p.Ports)
@@ -123,19 +125,51 @@ func (l Loader) Load(ctx context.Context, dir string, packages []string) (Projec
 	return p, nil
 }
 
+// programs takes the programs of the project among pkgs, and returns their import paths.
+func (p *Project) programs(pkgs []listed) (names []string, err error) {
+	for _, pkg := range pkgs {
+		if pkg.Name != "main" || pkg.Module == nil || !pkg.Module.Main {
+			continue
+		}
+		names = append(names, pkg.ImportPath)
+		m := Main{Package: pkg.ImportPath, Name: programName(pkg.ImportPath)}
+		if rel, err := filepath.Rel(p.Root, pkg.Dir); err == nil && filepath.IsLocal(rel) {
+			if m.Package = "./" + filepath.ToSlash(rel); rel == "." {
+				m.Package = "."
+			}
+		}
+		for _, o := range p.Mains {
+			if o.Name == m.Name {
+				return nil, fmt.Errorf("%w: two programs are called %q: %s and %s", ErrOption, m.Name, o.Package, m.Package)
+			}
+		}
+		p.Mains = append(p.Mains, m)
+	}
+	if len(p.Mains) == 0 {
+		return nil, ErrNoMain
+	}
+	return names, nil
+}
+
 // root finds the folder of the project and the Go that builds it.
 func (l Loader) root(ctx context.Context, dir string) (Project, error) {
 	var p Project
-	out, err := l.golang(ctx, dir, nil, "env", "GOMOD", "GOWORK", "GOVERSION")
+	out, err := l.golang(ctx, dir, nil, "env", "GOMOD", "GOWORK", "GOVERSION", "CGO_ENABLED", "GOFLAGS")
 	if err != nil {
 		return p, err
 	}
 	said := strings.Split(strings.ReplaceAll(string(out), "\r\n", "\n"), "\n")
-	if len(said) < 3 {
-		return p, fmt.Errorf("go env: %d lines, want 3", len(said))
+	if len(said) < 5 {
+		return p, fmt.Errorf("go env: %d lines, want 5", len(said))
 	}
 	mod, work := said[0], said[1]
 	p.Go = strings.TrimPrefix(strings.Fields(said[2] + " ?")[0], "go")
+	p.CGOOff = said[3] == "0"
+	for flag := range strings.FieldsSeq(said[4]) {
+		if tags, ok := strings.CutPrefix(strings.TrimLeft(strings.Trim(flag, `"'`), "-"), "tags="); ok {
+			p.Tags = tags
+		}
+	}
 	switch {
 	case work != "" && work != "off":
 		p.Root, p.Work = filepath.Dir(work), true
@@ -149,10 +183,11 @@ func (l Loader) root(ctx context.Context, dir string) (Project, error) {
 	return p, nil
 }
 
-// programName is what go build calls a program: the last element of its path, without a major version.
+// programName is what go build calls a program: the last element of its path, but for a major version from 2 on
+// (cmd/go/internal/load, DefaultExecName).
 func programName(importPath string) string {
 	name := path.Base(importPath)
-	if len(name) > 1 && name[0] == 'v' && strings.Trim(name[1:], "0123456789") == "" && path.Dir(importPath) != "." {
+	if version, ok := strings.CutPrefix(name, "v"); ok && version != "" && version != "1" && version[0] != '0' && strings.Trim(version, "0123456789") == "" && path.Dir(importPath) != "." {
 		name = path.Base(path.Dir(importPath))
 	}
 	return name
@@ -197,15 +232,22 @@ func (l Loader) modFiles(ctx context.Context, p *Project) (mains []string, err e
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range f.Replace {
-			if r.New.Version == "" {
-				dirs[filepath.Join(dir, filepath.FromSlash(r.New.Path))] = true
-			}
+		replacing(dirs, dir, f.Replace)
+	}
+	if p.Work {
+		data, err := os.ReadFile(filepath.Join(p.Root, "go.work"))
+		if err != nil {
+			return nil, err
 		}
+		f, err := modfile.ParseWork("go.work", data, nil)
+		if err != nil {
+			return nil, err
+		}
+		replacing(dirs, p.Root, f.Replace)
 	}
 	add := func(file string) {
 		rel, err := filepath.Rel(p.Root, file)
-		if _, miss := os.Stat(file); err == nil && miss == nil && !strings.HasPrefix(rel, "..") {
+		if _, miss := os.Stat(file); err == nil && miss == nil && filepath.IsLocal(rel) {
 			p.ModFiles = append(p.ModFiles, filepath.ToSlash(rel))
 		}
 	}
@@ -213,7 +255,10 @@ func (l Loader) modFiles(ctx context.Context, p *Project) (mains []string, err e
 		add(filepath.Join(p.Root, "go.work"))
 		add(filepath.Join(p.Root, "go.work.sum"))
 	}
-	for dir := range dirs {
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
+		if rel, err := filepath.Rel(p.Root, dir); err != nil || !filepath.IsLocal(rel) {
+			p.Outside = append(p.Outside, Outside{dir, slices.Contains(mains, dir)})
+		}
 		add(filepath.Join(dir, "go.mod"))
 		add(filepath.Join(dir, "go.sum"))
 	}
@@ -221,41 +266,88 @@ func (l Loader) modFiles(ctx context.Context, p *Project) (mains []string, err e
 	return mains, nil
 }
 
-// cgo lists the packages that need cgo on Linux: none where the programs build without it, which is
-// tried and not guessed.
-func (l Loader) cgo(ctx context.Context, dir string, mains []string) ([]string, error) {
-	linux := Loader{Runner: l.Runner, Env: append(slices.Clone(l.Env), "GOOS=linux", "CGO_ENABLED=1")}
-	pkgs, err := linux.list(ctx, dir, []string{"-deps"}, mains)
-	if err != nil {
-		return nil, err
+// replacing gathers the folders that modules are replaced by, which the file in dir says.
+func replacing(dirs map[string]bool, dir string, rules []*modfile.Replace) {
+	for _, r := range rules {
+		to := filepath.FromSlash(r.New.Path)
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(dir, to)
+		}
+		if r.New.Version == "" {
+			dirs[filepath.Clean(to)] = true
+		}
 	}
+}
+
+// cgo finds the packages among deps that use cgo, and whether the programs build without it, which is
+// tried and not guessed.
+func (l Loader) cgo(ctx context.Context, dir string, mains []string, deps []listed, p *Project) error {
 	var uses []string
-	for _, pkg := range pkgs {
+	for _, pkg := range deps {
 		if !pkg.Standard && len(pkg.CgoFiles) > 0 {
 			uses = append(uses, pkg.ImportPath)
 		}
 	}
 	if len(uses) == 0 {
-		return nil, nil
+		return nil
 	}
-	_, err = l.golang(ctx, dir, []string{"GOOS=linux", "CGO_ENABLED=0"}, append([]string{"build", "-o", os.DevNull}, mains...)...)
+	build := func(cgo string) error {
+		_, err := l.golang(ctx, dir, []string{"GOOS=linux", "CGO_ENABLED=" + cgo}, append([]string{"build", "-o", os.DevNull}, mains...)...)
+		return err
+	}
+	err := build("0")
 	var ge *GoError
-	if errors.As(err, &ge) {
-		return uses, nil
+	if !errors.As(err, &ge) {
+		p.MayCGO = uses
+		return err
 	}
-	return nil, err
+	p.CGO = uses
+	if !l.canCGO(ctx, dir) {
+		return nil
+	}
+	return build("1") // what fails both ways has another reason: a full disk, a mistake in the C
+}
+
+// canCGO reports whether this machine compiles C for the programs: it is a Linux with the compiler that go would run.
+func (l Loader) canCGO(ctx context.Context, dir string) bool {
+	if runtime.GOOS != "linux" {
+		return false
+	}
+	cc, err := l.golang(ctx, dir, nil, "env", "CC")
+	name, _, _ := strings.Cut(strings.TrimSpace(string(cc)), " ")
+	if err != nil || name == "" {
+		return false
+	}
+	_, err = l.Runner.FindTool(name)
+	return err == nil
 }
 
 // A listed package is what is read of go list -json.
 type listed struct {
-	ImportPath, Name, Dir string
-	Standard              bool
-	GoFiles, CgoFiles     []string
-	Module                *struct{ Main bool }
+	ImportPath, Name, Dir                                                  string
+	Standard                                                               bool
+	GoFiles, CgoFiles, CFiles, CXXFiles, HFiles, SFiles, SysoFiles, FFiles []string
+	EmbedFiles                                                             []string
+	Module                                                                 *struct{ Main bool }
+}
+
+// below lists the files of the package from root, if it stands below that.
+func (pkg listed) below(root string) []string {
+	rel, err := filepath.Rel(root, pkg.Dir)
+	if err != nil || !filepath.IsLocal(rel) {
+		return nil
+	}
+	var files []string
+	for _, names := range [][]string{pkg.GoFiles, pkg.CgoFiles, pkg.CFiles, pkg.CXXFiles, pkg.HFiles, pkg.SFiles, pkg.SysoFiles, pkg.FFiles, pkg.EmbedFiles} {
+		for _, name := range names {
+			files = append(files, path.Join(filepath.ToSlash(rel), name))
+		}
+	}
+	return files
 }
 
 func (l Loader) list(ctx context.Context, dir string, flags, packages []string) ([]listed, error) {
-	args := append([]string{"list", "-json=ImportPath,Name,Dir,Standard,GoFiles,CgoFiles,Module"}, flags...)
+	args := append([]string{"list", "-json=ImportPath,Name,Dir,Standard,GoFiles,CgoFiles,CFiles,CXXFiles,HFiles,SFiles,SysoFiles,FFiles,EmbedFiles,Module"}, flags...)
 	out, err := l.golang(ctx, dir, nil, append(args, packages...)...)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -77,26 +78,27 @@ type Added struct {
 }
 
 // Run makes the folder anew and, with Check, proves it. The folder that was there before is
-// gone only when the new one is whole and proved: an error leaves it as it was. Errors are
-// ErrNoModule, *GoError where go mod vendor or the build failed, those of the disk, and the cause of ctx.
+// gone only when the new one is whole and proved: an error leaves it as it was, and what a killed run has left is
+// undone by the next. Errors are ErrNoModule, ErrBusy, *GoError where go mod vendor or the build failed, those of the disk, and the
+// cause of ctx.
 func (v Vendor) Run(ctx context.Context) (_ Result, err error) {
 	p, err := v.project(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	scratch, err := os.MkdirTemp(p.root, ".goferry-vendor-") // beside its place; go ignores names with a dot
+	s, err := newScratch(p.root)
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	made := filepath.Join(scratch, "vendor")
+	defer func() { err = errors.Join(err, s.remove()) }()
+	made := filepath.Join(s.dir, "vendor")
 	if _, err := v.golang(ctx, p, v.Env, p.verb, "vendor", "-o", made); err != nil {
 		return Result{}, err
 	}
 	res := Result{Dir: filepath.Join(p.root, "vendor"), Added: []Added{}}
 	list, err := os.ReadFile(filepath.Join(made, "modules.txt"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return res, v.put(ctx, p, made, scratch, &res, false) // no dependencies, no folder
+		return res, os.RemoveAll(res.Dir) // no dependencies, no folder
 	} else if err != nil {
 		return res, err
 	}
@@ -116,40 +118,30 @@ func (v Vendor) Run(ctx context.Context) (_ Result, err error) {
 		}
 		res.Added = append(res.Added, added...)
 	}
-	return res, v.put(ctx, p, made, scratch, &res, true)
+	return res, v.put(ctx, p, made, s, &res)
 }
 
-// put puts the new folder in the place of the old one, and the old one back where the proof fails.
-func (v Vendor) put(ctx context.Context, p project, made, scratch string, res *Result, any bool) error {
-	old := filepath.Join(scratch, "old")
+// put puts the new folder in the place of the old one, and the old one back where the proof fails. The proof needs the
+// folder in its place: -overlay does not show C files of other folders to the C compiler.
+func (v Vendor) put(ctx context.Context, p project, made string, s *scratch, res *Result) error {
 	had := true
-	if err := os.Rename(res.Dir, old); errors.Is(err, fs.ErrNotExist) {
+	if err := os.Rename(res.Dir, s.aside()); errors.Is(err, fs.ErrNotExist) {
 		had = false
 	} else if err != nil {
 		return err
 	}
-	back := func() error {
-		if !had {
-			return os.RemoveAll(res.Dir)
-		}
-		if err := os.Rename(res.Dir, filepath.Join(scratch, "failed")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return os.Rename(old, res.Dir)
+	err := os.Rename(made, res.Dir)
+	if err == nil && v.Check {
+		err = v.prove(ctx, p, s.dir, res)
 	}
-	if !any {
+	switch {
+	case err == nil:
 		return nil
+	case had:
+		return errors.Join(err, s.putBack(res.Dir))
+	default:
+		return errors.Join(err, os.RemoveAll(res.Dir))
 	}
-	if err := os.Rename(made, res.Dir); err != nil {
-		return errors.Join(err, back())
-	}
-	if !v.Check {
-		return nil
-	}
-	if err := v.prove(ctx, p, scratch, res); err != nil {
-		return errors.Join(err, back())
-	}
-	return nil
 }
 
 // prove builds everything, and looks up what the tests import, from the vendor folder alone: no
@@ -159,7 +151,8 @@ func (v Vendor) prove(ctx context.Context, p project, scratch string, res *Resul
 	alone := v
 	alone.Runner = &gocmd.Runner{Go: p.goBin, Env: v.Runner.Environ(), MaxOutput: v.Runner.MaxOutput, Logger: v.Runner.Logger}
 	env := []string{"GOPROXY=off", "GOVCS=*:off", "GOMODCACHE=" + cache, "GOTOOLCHAIN=local", "GOFLAGS=" + p.flags}
-	if _, err := alone.golang(ctx, p, env, append([]string{"build", "-mod=vendor"}, p.patterns...)...); err != nil {
+	// Without -o a lone program would be written into the project.
+	if _, err := alone.golang(ctx, p, env, append([]string{"build", "-mod=vendor", "-o", os.DevNull}, p.patterns...)...); err != nil {
 		return err
 	}
 	list := append([]string{"list", "-mod=vendor", "-deps", "-test"}, p.patterns...)
@@ -181,23 +174,31 @@ type project struct {
 	cgo      bool
 }
 
+// exe is what the name of a program ends with on this machine; GOEXE is about the target's.
+func exe() string {
+	if runtime.GOOS == "windows" {
+		return ".exe"
+	}
+	return ""
+}
+
 func (v Vendor) project(ctx context.Context) (project, error) {
 	dir, err := filepath.Abs(v.Dir)
 	if err != nil {
 		return project{}, err
 	}
 	p := project{root: dir}
-	out, err := v.golang(ctx, p, v.Env, "env", "GOMOD", "GOWORK", "GOMODCACHE", "GOROOT", "CGO_ENABLED", "GOEXE", "GOFLAGS")
+	out, err := v.golang(ctx, p, v.Env, "env", "GOMOD", "GOWORK", "GOMODCACHE", "GOROOT", "CGO_ENABLED", "GOFLAGS")
 	if err != nil {
 		return p, err
 	}
 	said := strings.Split(strings.ReplaceAll(string(out), "\r\n", "\n"), "\n")
-	if len(said) < 7 {
-		return p, fmt.Errorf("go env: %d lines, want 7", len(said))
+	if len(said) < 6 {
+		return p, fmt.Errorf("go env: %d lines, want 6", len(said))
 	}
 	mod, work := said[0], said[1]
-	p.modCache, p.goBin, p.cgo = said[2], filepath.Join(said[3], "bin", "go"+said[5]), said[4] == "1"
-	p.flags = strings.Join(slices.DeleteFunc(strings.Fields(said[6]), func(f string) bool { return strings.HasPrefix(strings.TrimLeft(f, "-"), "mod=") }), " ")
+	p.modCache, p.goBin, p.cgo = said[2], filepath.Join(said[3], "bin", "go"+exe()), said[4] == "1"
+	p.flags = strings.Join(slices.DeleteFunc(strings.Fields(said[5]), func(f string) bool { return strings.HasPrefix(strings.TrimLeft(f, "-"), "mod=") }), " ")
 	switch {
 	case work != "" && work != "off":
 		p.root, p.verb = filepath.Dir(work), "work"

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -171,8 +172,13 @@ func TestVendor(t *testing.T) {
 	if out := v.goRun(t, dir); out != "42\n" {
 		t.Errorf("the program says %q", out)
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, ".goferry*")); left != nil {
-		t.Errorf("left behind: %q", left)
+	var names []string
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{"go.mod", "go.sum", "main.go", "vendor"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("in the project: %q %v, want %q", names, err, want)
 	}
 	// Again: the same folder.
 	before := snapshot(t, res.Dir)
@@ -244,6 +250,65 @@ func TestKeeps(t *testing.T) {
 				t.Errorf("the project has changed (-before +after):\n%s", d)
 			}
 		})
+	}
+}
+
+// TestKilled wants what a killed run has laid aside in its place again, whether the next run makes a new one or not.
+func TestKilled(t *testing.T) {
+	for name, unproved := range map[string]string{"between the renames": "", "while proving": "-- vendor/unproved.txt --\nnew\n"} {
+		t.Run(name, func(t *testing.T) {
+			v, dir := setUp(t, app)
+			write(t, dir, "-- vendor/old.txt --\nold\n-- go.mod.keep --\n")
+			before := snapshot(t, dir)
+			if err := os.Mkdir(filepath.Join(dir, scratchName), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(dir, "vendor"), filepath.Join(dir, scratchName, "old")); err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, unproved)
+			write(t, dir, "-- "+scratchName+"/lock --\n-- "+scratchName+"/vendor/half.txt --\nhalf\n")
+			fails := v
+			fails.Env = []string{"GOPROXY=off", "GOMODCACHE=" + t.TempDir()}
+			if _, err := fails.Run(t.Context()); err == nil {
+				t.Fatal("go mod vendor works with nothing to take modules from")
+			}
+			if d := cmp.Diff(before, snapshot(t, dir)); d != "" {
+				t.Errorf("the project has changed (-before +after):\n%s", d)
+			}
+			if _, err := v.Run(t.Context()); err != nil || exists(filepath.Join(dir, "vendor", "old.txt")) {
+				t.Errorf("the run after it: %v", err)
+			}
+		})
+	}
+}
+
+// TestBusy wants two runs not to take each other's folders away.
+func TestBusy(t *testing.T) {
+	v, dir := setUp(t, app)
+	s, err := newScratch(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Run(t.Context()); !errors.Is(err, ErrBusy) {
+		t.Errorf("error %v, want ErrBusy", err)
+	}
+	if err := s.remove(); err != nil || exists(s.dir) {
+		t.Errorf("leftovers, %v", err)
+	}
+}
+
+// TestOtherSystem vendors for a system whose programs have another ending.
+func TestOtherSystem(t *testing.T) {
+	v, _ := setUp(t, strings.ReplaceAll(app, "clib", "pure"))
+	write(t, v.Dir, "-- main.go --\npackage main\n\nimport \"example.com/pure\"\n\nfunc main() { println(pure.Two) }\n")
+	other := "windows"
+	if runtime.GOOS == other {
+		other = "linux"
+	}
+	v.Runner.Env = append(v.Runner.Env, "GOOS="+other, "CGO_ENABLED=0")
+	if res, err := v.Run(t.Context()); err != nil || !res.Checked || res.CGO {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
 
