@@ -510,3 +510,23 @@ func TestRestoreFile(t *testing.T) {
 		})
 	}
 }
+
+// TestChecksAgain looks again at what had a fix, and with the network at the checksum database, by which it is known whether the
+// database's own host counts.
+func TestChecksAgain(t *testing.T) {
+	result := func(check string, causes ...int) doctor.Result { return doctor.Result{Check: check, Causes: causes} }
+	before := doctor.Report{
+		Causes:  []doctor.Cause{{Finding: doctor.Finding{Fixes: []doctor.Fix{{Kind: doctor.ByHand}}}}, {}},
+		Results: []doctor.Result{result("goproxy", 1), result("network", 0), result("sumdb"), result("cc", 1)},
+	}
+	var got []string
+	for _, c := range checksAgain(doctor.Checks(), before) {
+		got = append(got, c.ID)
+	}
+	if want := []string{"network", "http", "sumdb"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if list := checksAgain(doctor.Checks(), doctor.Report{}); len(list) > 0 {
+		t.Errorf("nothing had a fix, and %d checks are made", len(list))
+	}
+}

@@ -416,6 +416,14 @@ func edited(f doctor.Fix, data []byte) ([]byte, error) {
 // again looks once more at what the findings came from that had a fix.
 func (r *doctorRun) again(checks []doctor.Check, before doctor.Report) (doctor.Report, error) {
 	r.tell("\n" + r.p.T("doctor.mend.again") + "\n")
+	if err := r.prepare(); err != nil {
+		return doctor.Report{}, err
+	}
+	return r.examine(checksAgain(checks, before))
+}
+
+// checksAgain are those checks whose findings had a fix, and what has a say in them, as for a user who names them.
+func checksAgain(checks []doctor.Check, before doctor.Report) []doctor.Check {
 	var names []string
 	for i, c := range before.Causes {
 		if len(c.Fixes) == 0 {
@@ -427,10 +435,11 @@ func (r *doctorRun) again(checks []doctor.Check, before doctor.Report) (doctor.R
 			}
 		}
 	}
-	if err := r.prepare(); err != nil {
-		return doctor.Report{}, err
+	if len(names) == 0 {
+		return nil
 	}
-	return r.examine(slices.DeleteFunc(slices.Clone(checks), func(c doctor.Check) bool { return !slices.Contains(names, c.ID) }))
+	list, _ := doctor.Select(checks, names)
+	return list
 }
 
 // showMended says what came of it. The exit code is that of what is left: of what was not looked at again, as it was.

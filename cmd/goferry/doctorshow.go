@@ -374,7 +374,7 @@ func (d *doctorPage) fix(indent string, n int, f doctor.Fix) {
 }
 
 func (d *doctorPage) fixText(f doctor.Fix) string {
-	return d.p.T("doctor.fix."+f.Code, append(doctorArgs(f.Args), "Key", f.Key, "Value", f.Value, "File", f.File)...)
+	return d.p.T("doctor.fix."+f.Code, append([]any{"Key", f.Key, "Value", f.Value, "File", f.File}, doctorArgs(f.Args)...)...)
 }
 
 // sum sums up.

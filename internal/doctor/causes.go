@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -70,10 +71,11 @@ func indexOf(list []found, f Finding) int {
 }
 
 // spare makes notes of what is found about hosts that the go command does not need: the checksum database's own where the
-// database is reached without it, and archive hosts where another one answers. It takes the one way that works, and no other.
+// database is reached without it, or where an upstream keeps go from coming there, and archive hosts where another one answers. It
+// takes the one way that works, and no other.
 func spare(x *Exam, results []Result) {
 	idle := map[Role]bool{
-		Database: slices.ContainsFunc(results, func(r Result) bool { return r.Group == SumDB && r.State == Healthy }),
+		Database: slices.ContainsFunc(results, func(r Result) bool { return r.Group == SumDB && (r.State == Healthy || keptFromDatabase(x, r)) }),
 		SDKHost: slices.ContainsFunc(x.Targets, func(t Target) bool {
 			return t.Role == SDKHost && t.URL != nil && answersWell(results, t.URL.Hostname())
 		}),
@@ -109,6 +111,14 @@ func spare(x *Exam, results []Result) {
 		}
 		r.take(Outcome{Findings: r.Findings, Facts: r.Facts, NotRun: r.Reason, Detail: r.Detail}, r.Took)
 	}
+}
+
+// keptFromDatabase reports whether what is wrong with the checksum database is wrong at an upstream, beyond which the go command
+// does not go. See sumFind.
+func keptFromDatabase(x *Exam, r Result) bool {
+	return len(r.Findings) > 0 && !slices.ContainsFunc(r.Findings, func(f Finding) bool {
+		return !slices.ContainsFunc(targetsAt(x, hostOf(f.Subject)), func(t Target) bool { return t.Role == Upstream })
+	})
 }
 
 func targetsAt(x *Exam, host string) []Target {
@@ -265,7 +275,7 @@ func (j judge) related(by relation, c, f found) bool {
 	switch by {
 	case sameHost:
 		h := hostsOf(c.Finding)
-		return slices.ContainsFunc(hostsOf(f.Finding), func(host string) bool { return slices.Contains(h, host) })
+		return slices.ContainsFunc(hostsOf(f.Finding), func(host string) bool { return slices.Contains(h, host) }) && !neighbours(c.Finding, f.Finding)
 	case sameThing:
 		return c.Subject != "" && c.Subject == f.Subject
 	case ofVariable:
@@ -286,6 +296,28 @@ func (j judge) through(proxies, hosts []string) bool {
 		return t.Proxy != nil && t.URL != nil && slices.Contains(proxies, strings.ToLower(t.Proxy.Hostname())) &&
 			slices.Contains(hosts, strings.ToLower(t.URL.Hostname()))
 	})
+}
+
+// neighbours reports whether two findings are about different ports of this machine or of one address, where each port is another
+// program: a proxy, and a mirror beside it.
+func neighbours(a, b Finding) bool {
+	one, other := placeOf(a.Subject), placeOf(b.Subject)
+	return one.IsValid() && other.IsValid() && one.Addr() == other.Addr() && one.Port() != other.Port()
+}
+
+// placeOf is the address and the port that a finding has as its subject, with 127.0.0.1 for localhost; not valid for anything else.
+func placeOf(subject string) netip.AddrPort {
+	if _, rest, ok := strings.Cut(subject, "://"); ok {
+		subject, _, _ = strings.Cut(rest[strings.LastIndex(rest, "@")+1:], "/")
+	}
+	if port, ok := strings.CutPrefix(subject, "localhost:"); ok {
+		subject = "127.0.0.1:" + port
+	}
+	p, err := netip.ParseAddrPort(subject)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return p
 }
 
 // hostsOf are the hosts that a finding is about: its subject, and what Args name as Host, URL, or Other for one that is sent to.

@@ -65,6 +65,25 @@ func TestCauses(t *testing.T) {
 			[]string{"dns-poisoned sum.test <- sumdb-unreachable sum.test", "tcp-timeout up.test"},
 		},
 		{
+			"an upstream that keeps go from the database, whose own host does not matter then", []Target{up, db},
+			map[Group][]Finding{Network: {finding(Fault, "tcp-refused", "up.test"), finding(Fault, "dns-nxdomain", "sum.test")}, SumDB: {finding(Fault, "sumdb-unreachable", "up.test")},
+				Settings: {finding(Warning, "gosumdb-other", "GOSUMDB")}},
+			[]string{"tcp-refused up.test <- sumdb-unreachable up.test", "gosumdb-other GOSUMDB", "dns-nxdomain sum.test"},
+		},
+		{
+			"two programs of one machine, neither of which listens", []Target{via(up), {Role: Upstream, URL: mustURL("http://127.0.0.1:8081")}},
+			map[Group][]Finding{
+				Network: {finding(Fault, "tcp-refused", "127.0.0.1:8081")},
+				Proxies: {finding(Fault, "proxy-broken", "http://u:p@127.0.0.1:7890/", "Host", "up.test"), finding(Fault, "proxy-auth", "http://127.0.0.1:8081")},
+			},
+			[]string{"proxy-auth http://127.0.0.1:8081 <- tcp-refused 127.0.0.1:8081", "proxy-broken http://***@127.0.0.1:7890/"},
+		},
+		{
+			"a dead address that is taken now and then", []Target{up, db},
+			map[Group][]Finding{Network: {finding(Warning, "addresses-dead", "up.test")}, SumDB: {finding(Fault, "sumdb-unreachable", "up.test")}},
+			[]string{"addresses-dead up.test <- sumdb-unreachable up.test"},
+		},
+		{
 			"a warning about the way explains no fault", []Target{up, db},
 			map[Group][]Finding{Network: {finding(Warning, "ipv6-broken", "up.test")}, SumDB: {finding(Fault, "sumdb-unreachable", "sum.test")}},
 			[]string{"sumdb-unreachable sum.test", "ipv6-broken up.test"},

@@ -139,6 +139,9 @@ func (r *Reached) nameFacts(e *evidencer) {
 		return
 	}
 	e.add(factOthersSay, n.othersAnswer(), n.othersSay())
+	if f := &(*e)[len(*e)-1]; f.Answer == Unmeasured && !slices.ContainsFunc(n.Others, func(o NameAnswer) bool { return o.Asked == Unmeasured }) {
+		f.Reason = NoNetwork // none of them was reached
+	}
 	if several := n.severalAnswers(); several != "" {
 		e.add(factSeveral, several, "")
 	}

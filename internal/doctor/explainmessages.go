@@ -113,6 +113,7 @@ func explainProjectMessages() []explainMessage {
 		explainAt(explainMod, "not-in-workspace", "gomod", `is not one of the workspace modules listed in go\.work|no modules were found in the current workspace|contained in a module that is not one of the workspace modules`),
 		explainAt(explainMod, "vendor-inconsistent", "gomod goflags", `inconsistent vendoring|is explicitly required in go\.mod, but not marked as explicit in vendor/modules\.txt`),
 		explainAt(explainMod, "vendor-missing", "goflags gomod", `cannot (?:query module|find module providing package) .*(?:-mod=vendor|import lookup disabled)|import lookup disabled by -mod=vendor|can't compute '\S+' using the vendor directory`),
+		explainAt(explainMod, "goflags-refused", "goflags", `parsing \$GOFLAGS: (?P<Value>.+)`),
 		explainAt(explainMod, "mod-flag", "goflags", `-mod may only be set to readonly or vendor|build flag -mod=(?P<Value>\S+) only valid when using modules|-mod may only be set to`),
 		explainAt(explainMod, "go-mod-outdated", "gomod goflags", `updates to go\.(?:mod|work|sum) needed|go\.mod file indicates .*, but`),
 		explainAt(explainMod, "not-required", "gomod", `no required module provides package (?P<Package>[^\s;:]+)|cannot find module providing package (?P<Package>[^\s;:]+)|cannot find package "(?P<Package>[^"]+)"`),

@@ -119,6 +119,7 @@ func TestExplainReal(t *testing.T) {
 		{"vendor", explainProject + "-- vendor/modules.txt --\n## explicit\n", nil, "go build", "vendor-inconsistent"},
 		{"workspace", "-- go.work --\ngo 1.21\n\nuse ./a\n-- a/go.mod --\nmodule a\n\ngo 1.21\n-- go.mod --\nmodule m\n\ngo 1.21\n-- m.go --\npackage m\n", nil, "go build", "not-in-workspace"},
 		{"-mod in a workspace", "-- go.work --\ngo 1.21\n\nuse .\n-- go.mod --\nmodule m\n\ngo 1.21\n-- m.go --\npackage m\n", []string{"GOFLAGS=-mod=mod"}, "go list ./...", "mod-flag"},
+		{"GOFLAGS", explainProject, []string{"GOFLAGS=trimpath"}, "go build", "goflags-refused"},
 		{"GOROOT", explainProject, []string{"GOROOT=/nosuch"}, "go build", "goroot-missing"},
 		{"no HOME", "-- go.mod --\nmodule m\n\ngo 1.21\n-- m.go --\npackage m\n", []string{"HOME=", "XDG_CACHE_HOME=", "GOCACHE=", "GOPATH=/nosuch", "GOMODCACHE=/nosuch"}, "go build", "no-home"},
 		{"excluded", explainC("", ""), []string{"CGO_ENABLED=0"}, "go build", "constraints"},

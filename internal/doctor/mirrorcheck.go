@@ -123,7 +123,7 @@ func mirrorCheck(ctx context.Context, x *Exam) Outcome {
 			beyond = append(beyond, subjectOf(l.t))
 		}
 		l.judgeHash(x, &truth, &o)
-		l.judgeList(x, newest, &o)
+		l.judgeList(ctx, x, newest, &o)
 		l.judgeRest(x, db, &o)
 	}
 	if len(beyond) > 0 {
@@ -335,8 +335,9 @@ func mirrorHash(data []byte) (string, error) {
 	})
 }
 
-// judgeList says whether the list lacks a version that it should have.
-func (l *mirrorLook) judgeList(x *Exam, newest string, o *Outcome) {
+// judgeList says whether the list lacks a version that it should have. An upstream of a company or of this machine may have only what it
+// was given, which is its owner's affair.
+func (l *mirrorLook) judgeList(ctx context.Context, x *Exam, newest string, o *Outcome) {
 	if l.highest == "" {
 		return // it need not have the module
 	}
@@ -348,6 +349,9 @@ func (l *mirrorLook) judgeList(x *Exam, newest string, o *Outcome) {
 		Args: map[string]string{"Host": l.t.URL.Hostname(), "Module": httpProbe(goproxy.List).Path, "Have": l.highest, "Newest": newest},
 		Facts: []Fact{{Name: factHighest, Answer: Yes, Value: l.highest},
 			{Name: factNewest, Answer: Yes, Value: newest}}}
+	if near := x.Reach(ctx, l.t).Addr(); near.IsValid() && slices.Contains([]oddness{addrPrivate, addrThisHost}, dnsOddness(near.Addr())) {
+		f.Severity = Note
+	}
 	if age, err := strconv.Atoi(l.list.header.Get("Age")); err == nil && age > 0 {
 		f.Facts[0].Value += ", Age: " + (time.Duration(age) * time.Second).String()
 	}

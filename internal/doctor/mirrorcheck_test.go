@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +62,10 @@ func mirrorScenarios(t *testing.T, rec *record) {
 		{"other bytes of one", two, both("", "/wrongsum"), []string{"fault mirror-lies"}},
 		{"a damaged zip", one, func(l lab) { l.https("a.example.com", l.at("/only/zip/corrupt"), true) }, []string{"fault mirror-lies"}},
 		{"behind by a month", two, newer("", time.Now().AddDate(0, -1, 0)), []string{"warning mirror-stale"}},
+		{"behind by a month, in a company", two, func(l lab) {
+			l.addrs["a.example.com"] = netip.MustParseAddr("10.1.2.3")
+			newer("", time.Now().AddDate(0, -1, 0))(l)
+		}, []string{"note mirror-stale"}},
 		{"no ranges", one, func(l lab) { l.https("a.example.com", l.at("/norange"), true) }, []string{"note mirror-no-ranges"}},
 		{"nothing there", one, func(l lab) { l.addr("a.example.com") }, []string{"not run: no-network"}},
 		{"no upstream", "direct", func(lab) {}, []string{"not run: not-needed"}},

@@ -249,10 +249,32 @@ func TestGodebug(t *testing.T) {
 	}
 }
 
+// TestUnluckyOf is a close race: what comes in second may come in first next time.
+func TestUnluckyOf(t *testing.T) {
+	way := func(addr string, connect time.Duration, shakes Answer) Way {
+		return Way{Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 443), Connect: Step{Answer: Yes, Took: connect}, TLS: Step{Answer: shakes}}
+	}
+	four := way("1.1.1.1", time.Millisecond, Yes)
+	for _, c := range []struct {
+		six  Way
+		want int
+	}{
+		{way("2606::1", 400*time.Millisecond, No), 0}, {way("2606::1", 400*time.Millisecond, Yes), 1}, {way("2606::1", 2*time.Second, No), 1},
+	} {
+		ways := []Way{c.six, four}
+		if got := unluckyOf(ways, takenOf(ways)); got != c.want {
+			t.Errorf("%+v: %d, want %d", c.six, got, c.want)
+		}
+	}
+}
+
 // BenchmarkHealthyNetwork is how long a user waits for all checks of the network where nothing is wrong, but that IPv6 is swallowed.
 func BenchmarkHealthyNetwork(b *testing.B) {
 	benchmarkNetwork(b, "", func(n *internet) { n.truth[simHost] = addrs("45.77.1.10", "2a00:1450::10") })
 }
+
+// BenchmarkPlainNetwork is how long it takes where there is no IPv6.
+func BenchmarkPlainNetwork(b *testing.B) { benchmarkNetwork(b, "", func(*internet) {}) }
 
 // BenchmarkDeadNetwork is how long a user waits where nothing answers at all.
 func BenchmarkDeadNetwork(b *testing.B) {

@@ -187,7 +187,7 @@ func brokenNetworks() []network {
 			fix: fixNoIPv6, build: func(n *internet) {
 				n.truth[simHost] = addrs("45.77.1.10", "2a00:1450::10")
 				n.serve("[2a00:1450::10]:443", &simServer{rule: func(simHello, int) simDeed { return hold }})
-			}},
+			}, tune: func(x *Exam) { x.Net.TLSWait = reachGrace + time.Second/2 }}, // as for users, a handshake has longer than other addresses
 		{name: "IPv6 connects and nothing comes of it, and IPv4 is slow", want: VerdictIPv6Broken, op: transport.OpTLS, facts: map[string]Answer{factHandshake4: Yes},
 			build: func(n *internet) {
 				n.truth[simHost] = addrs("45.77.1.10", "2a00:1450::10")

@@ -176,7 +176,7 @@ func (x *Exam) reachDirect(ctx context.Context, r *Reached) {
 	}
 	r.pinned = x.pinned(r.Names)
 	r.Ways = x.tryAddrs(ctx, r.Names.System.Addrs, r.Target, reachMost, true)
-	if r.Taken = takenOf(r.Ways); r.Works() {
+	if r.Taken = unluckyOf(r.Ways, takenOf(r.Ways)); r.Works() {
 		return
 	}
 	x.prove(ctx, r, func() []NameAnswer { return <-others })
@@ -228,8 +228,9 @@ func (x *Exam) wayTo(addr netip.AddrPort) Way {
 	return w
 }
 
-// try connects, and shakes hands where the target is https. When grace ends, other addresses have worked, and nobody waits any longer:
-// a connection that has not come about by then is late, of a handshake nothing is known.
+// try connects, and shakes hands where the target is https. When grace ends, other addresses have worked, and nobody waits any longer
+// for a connection, or for a handshake that is late already. Any other handshake has its time: the go command does not leave a
+// connection for one that is better, so it matters that nothing comes of it.
 func (x *Exam) try(ctx, grace context.Context, w *Way, t Target, patient bool) {
 	start := time.Now()
 	conn, err := w.dial(grace)
@@ -249,10 +250,12 @@ func (x *Exam) try(ctx, grace context.Context, w *Way, t Target, patient bool) {
 		wait = wait * 5 / 2 // 10 s, as net/http.DefaultTransport has it
 	}
 	l := &lateShake{done: make(chan struct{})}
+	shaking, enoughOf := context.WithCancel(ctx)
 	go func() {
 		defer close(l.done)
 		defer conn.Close()
-		l.step, l.state, l.certs = x.shakeFor(grace, conn, x.usualHello(t.URL.Hostname()), wait)
+		defer enoughOf()
+		l.step, l.state, l.certs = x.shakeFor(shaking, conn, x.usualHello(t.URL.Hostname()), wait)
 	}()
 	if patient {
 		enough := time.NewTimer(x.Net.tlsWait())
@@ -260,6 +263,7 @@ func (x *Exam) try(ctx, grace context.Context, w *Way, t Target, patient bool) {
 		select {
 		case <-l.done:
 		case <-enough.C:
+			context.AfterFunc(grace, enoughOf)
 			w.TLS, w.late = Step{Answer: No, Failure: transport.TimedOut, Took: x.Net.tlsWait()}, l
 			return
 		}
@@ -302,6 +306,19 @@ func takenOf(ways []Way) int {
 		return second
 	}
 	return first
+}
+
+// unluckyOf is the way that is taken at another time, where taken works and won by little: the first version connects within a second,
+// and nothing comes of it. Otherwise it is taken.
+func unluckyOf(ways []Way, taken int) int {
+	if taken < 0 || !ways[taken].TLS.done() {
+		return taken
+	}
+	if first, _ := winnerOf(ways, ways[0].Addr.Addr().Is4()); first >= 0 && ways[first].TLS.failed() && ways[first].Connect.Took < time.Second &&
+		ways[first].Addr.Addr().Is4() != ways[taken].Addr.Addr().Is4() {
+		return first
+	}
+	return taken
 }
 
 // winnerOf is the first way of an IP version that connects, and when; for none, when that is certain.

@@ -35,6 +35,8 @@ func rules() []rule {
 		{cause: []string{codeGoSumDBOff}, follow: []string{codeGoSumDBToolchain}},
 		// Who cannot be reached does not answer, and who does not answer serves nothing.
 		{cause: network, follow: slices.Concat(answers, trust), by: sameHost, only: true},
+		// An address at which nothing goes on is taken at one time and not at another, by who is asked first and connects in time.
+		{cause: []string{codeAddressesDead}, follow: slices.Concat(answers, trust), by: sameHost},
 		{cause: answers, follow: trust, by: sameHost, only: true},
 		{cause: slices.Concat(network, answers), follow: slices.Concat(trust, []string{codeToolchainNowhere}), by: upstreamOf, only: true},
 		{cause: trust, follow: []string{codeToolchainNowhere}, only: true},

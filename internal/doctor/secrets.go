@@ -95,12 +95,16 @@ func (f form) mask(text string) string {
 var gitUser = regexp.MustCompile(`^(?i:ssh|git\+ssh|git)://git@$`)
 
 var (
-	privateKey  = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
-	loosePair   = regexp.MustCompile(`(^|[\s,|="'(])[^\s:/@,|"'=()\\]+:[^\s/@,|"'()\\]+@`)
-	queryOfURL  = regexp.MustCompile(`((?:https?|socks5h?|git|ssh)://[^\s"'?,|<>]*)\?[^\s"'|<>]+`)
-	authHeader  = regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*"?)[^\r\n"]+`)
-	bearer      = regexp.MustCompile(`(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}`)
-	netrcLine   = regexp.MustCompile(`(?i)\b(machine\s+\S+\s+login\s+\S+\s+password\s+)\S+`)
+	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
+	loosePair  = regexp.MustCompile(`(^|[\s,|="'(])[^\s:/@,|"'=()\\]+:[^\s/@,|"'()\\]+@`)
+	queryOfURL = regexp.MustCompile(`((?:https?|socks5h?|git|ssh)://[^\s"'?,|<>]*)\?[^\s"'|<>]+`)
+	authHeader = regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*"?)[^\r\n"]+`)
+	bearer     = regexp.MustCompile(`(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}`)
+	netrcLine  = regexp.MustCompile(`(?i)\b(machine\s+\S+\s+login\s+\S+\s+password\s+)\S+`)
+	// Options of helpers, what the linker is told to write into a program, and macros that are called so.
+	optionValue = regexp.MustCompile(`(?i)((?:^|[\s"'])--?[a-z0-9-]*(?:token|passw|passphrase|secret|api-?key)[a-z0-9-]*(?:=|\s+))[^\s"'\\,]+`)
+	linkedValue = regexp.MustCompile(`(-X[=\s]['"]?[\w./-]+=)[^\s"'\\,]+`)
+	macroValue  = regexp.MustCompile(`(?i)(-D\s?\w*(?:token|passw|passphrase|secret|key)\w*=)[^\s"'\\,]+`)
 	knownTokens = regexp.MustCompile(`\b(gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|` +
 		`AKIA[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{30,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)`)
 )
@@ -115,6 +119,9 @@ func secretForms() []form {
 		{"authorization header", authHeader, "${1}" + mask, nil},
 		{"bearer token", bearer, "${1}" + mask, nil},
 		{"netrc password", netrcLine, "${1}" + mask, nil},
+		{"value of an option", optionValue, "${1}" + mask, nil},
+		{"value in a program", linkedValue, "${1}" + mask, nil},
+		{"value of a macro", macroValue, "${1}" + mask, nil},
 		{"token", knownTokens, mask, nil},
 	}
 }

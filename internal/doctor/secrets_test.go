@@ -42,6 +42,11 @@ func TestMask(t *testing.T) {
 		{"bearer abcdefghijkl", "bearer ***"},
 		{"machine a.test login joe password s3", "machine a.test login joe password ***"},
 		{"key ghp_0123456789abcdefABCDEF end", "key *** end"},
+		{"GOAUTH=netrc; helper --token abcd --user joe", "GOAUTH=netrc; helper --token *** --user joe"},
+		{`{"value": "helper -api-key=abcd"}`, `{"value": "helper -api-key=***"}`},
+		{"GOFLAGS=-trimpath -ldflags=-X=main.key=abcd -tags=a", "GOFLAGS=-trimpath -ldflags=-X=main.key=*** -tags=a"},
+		{`{"value": "'-ldflags=-s -X example.com/m/p.key=abcd'"}`, `{"value": "'-ldflags=-s -X example.com/m/p.key=***'"}`},
+		{"CGO_CFLAGS=-O2 -DAPI_KEY=abcd -D_FILE_OFFSET_BITS=64", "CGO_CFLAGS=-O2 -DAPI_KEY=*** -D_FILE_OFFSET_BITS=64"},
 		{"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\nafter", "***\nafter"},
 		{"/run/agent.sock /usr/bin/askpass en_US.UTF-8 yes netrc", "/run/agent.sock /usr/bin/askpass en_US.UTF-8 yes netrc"},
 	}

@@ -86,7 +86,7 @@ func setParseProxy(entry string) setProxy {
 	}
 	switch u.Scheme {
 	case "http", "https":
-		p.Bad = u.Hostname() == "" || strings.ContainsFunc(u.Hostname(), setNoHost)
+		p.Bad = u.Hostname() == "" || strings.ContainsFunc(u.Hostname(), setNoHost) || p.Assumed && setSchemeAlone.MatchString(entry)
 	case "file":
 		p.Bad = u.Path == "" || *u != (url.URL{Scheme: u.Scheme, Path: u.Path, RawPath: u.RawPath})
 	default:

@@ -10,7 +10,9 @@ import (
 var (
 	setListSeps = regexp.MustCompile(`[,|;，；、｜\s]+`)
 	setScheme   = regexp.MustCompile(`(?i)^(h?t{1,3}ps?|https?|file)(:|：)[/\\]*`)
-	setNameOf   = regexp.MustCompile(`(?i)^(export\s+|set\s+|go\s+env\s+-w\s+)?GOPROXY\s*[=＝]\s*`)
+	// What url.Parse takes for a host called https.
+	setSchemeAlone = regexp.MustCompile(`(?i)^h?t{1,3}ps?/+`)
+	setNameOf      = regexp.MustCompile(`(?i)^(export\s+|set\s+|go\s+env\s+-w\s+)?GOPROXY\s*[=＝]\s*`)
 )
 
 const setQuotes = "\"'`“”‘’«»<>()（）"
@@ -65,6 +67,14 @@ func setMeantOnce(value string) string {
 	return setJoin(list)
 }
 
+// setHTTP is the beginning of a URL that was meant by a scheme with something wrong.
+func setHTTP(scheme string) string {
+	if strings.HasSuffix(strings.ToLower(strings.TrimRight(scheme, `:：/\`)), "s") {
+		return "https://"
+	}
+	return "http://"
+}
+
 // setMeantEntry guesses what one entry was meant to be. What it does not know it returns as it is.
 func setMeantEntry(s string) string {
 	if word := setWord(s); word != "" {
@@ -79,6 +89,9 @@ func setMeantEntry(s string) string {
 			return "https://" + rest
 		}
 		return "http://" + s[len(m):]
+	}
+	if m := setSchemeAlone.FindString(s); m != "" {
+		return setHTTP(m) + s[len(m):]
 	}
 	if rest := strings.TrimLeft(s, ":/"); rest != s && strings.Contains(rest, ".") && !setIsDir(s) {
 		return "https://" + rest

@@ -144,6 +144,8 @@ func goproxyScenarios(t *testing.T, rec *record) {
 		{"“" + cn + "”,direct", "fault goproxy-invalid", "export GOPROXY=" + cn + ",direct"},
 		{`"` + cn + `,direct"`, "fault goproxy-invalid", "export GOPROXY=" + cn + ",direct"},
 		{"GOPROXY=" + cn + ",direct", "fault goproxy-invalid", "export GOPROXY=" + cn + ",direct"},
+		{"https//goproxy.cn,direct", "fault goproxy-invalid", "export GOPROXY=" + cn + ",direct"},
+		{"HTTP/goproxy.cn", "fault goproxy-invalid", "export GOPROXY=http://goproxy.cn"},
 		{"https:/goproxy.cn,direct", "fault goproxy-invalid", "export GOPROXY=" + cn + ",direct"},
 		{"https：//goproxy.cn,direct", "fault goproxy-invalid", "export GOPROXY=" + cn + ",direct"},
 		{"htps://goproxy.cn,direct", "fault goproxy-invalid", "export GOPROXY=" + cn + ",direct"},

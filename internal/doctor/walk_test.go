@@ -211,6 +211,27 @@ func TestWalkPrivate(t *testing.T) {
 	}
 }
 
+// TestWalkLogIn is a repository that wants a log-in: where the database would be asked for it next, GOPRIVATE is proposed, and
+// left to the reader.
+func TestWalkLogIn(t *testing.T) {
+	const said = "fatal: could not read Username for 'https://corp.example': terminal prompts disabled"
+	for private, want := range map[string][]string{
+		"":             {fixModuleGit + " manual ", fixGoPrivate + " manual go env -w GOPRIVATE=corp.example/team"},
+		"corp.example": {fixModuleGit + " manual "},
+	} {
+		wk := &walker{w: &Walk{Module: "corp.example/team/tool", Version: "v1.0.0"},
+			x: &Exam{SumDB: publicSumDB, GoEnv: GoEnv{Values: map[string]string{"GOPRIVATE": private, "GOPROXY": "direct"}}}}
+		wk.judgeGit(t.Context(), WalkStop{}, WalkStep{What: "git", URL: "https://corp.example/team/tool.git", Error: said}, map[string]string{})
+		var got []string
+		for _, f := range wk.findings[0].Fixes {
+			got = append(got, f.Code+" "+string(f.Kind)+" "+strings.Join(f.Command, " "))
+		}
+		if diff := cmp.Diff(want, got); diff != "" || wk.findings[0].Code != codeWalkGitAuth {
+			t.Errorf("GOPRIVATE=%s: %s\n%s", private, wk.findings[0].Code, diff)
+		}
+	}
+}
+
 // gitRepo makes a repository with a tag.
 func gitRepo(t *testing.T, tag string) string {
 	t.Helper()

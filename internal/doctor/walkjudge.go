@@ -197,6 +197,9 @@ func (wk *walker) judgeGit(ctx context.Context, stop WalkStop, step WalkStep, ar
 		if strings.Contains(lower, sign) {
 			f.Code = codeWalkGitAuth
 			f.Fixes = []Fix{{Code: fixModuleGit, Kind: ByHand, Args: map[string]string{"Repo": step.URL}}}
+			if _, asked := walkCovered(wk.x, wk.w.Module); asked { // with a log-in, the database is what fails next
+				f.Fixes = append(f.Fixes, wk.privateByHand())
+			}
 			break
 		}
 	}
@@ -279,6 +282,16 @@ func (wk *walker) private() Fix {
 	f := Fix{Code: fixGoPrivate, Kind: SetGoEnv, Key: "GOPRIVATE", Value: list, Args: map[string]string{"Pattern": pattern}}
 	if wk.x.Env["GOPRIVATE"] != "" {
 		f.Kind = SetEnv
+	}
+	return f
+}
+
+// privateByHand is private as an advice, where nothing shows yet that the module is private: it may not exist.
+func (wk *walker) privateByHand() Fix {
+	f := wk.private()
+	if f.Kind == SetGoEnv {
+		f.Kind, f.Command = ByHand, []string{"go", "env", "-w", f.Key + "=" + f.Value}
+		f.Key, f.Value = "", ""
 	}
 	return f
 }

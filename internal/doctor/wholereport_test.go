@@ -157,7 +157,7 @@ func brokenWholes() []whole {
 				}
 			}
 			n.system, n.udp[simUDP1], n.udp[simUDP2] = forge(false), forge(true), forge(false)
-		}), root: "fault dns-poisoned", more: 1},
+		}), root: "fault dns-poisoned"},
 		{network: in("no network at all: nothing answers", (*internet).dead), root: "fault offline"},
 		{network: in("no network at all: the cable is out", func(n *internet) {
 			n.system, n.doh, n.udp = func(string, uint16) simDNS { return simDNS{code: 2} }, nil, nil
@@ -188,6 +188,10 @@ func brokenWholes() []whole {
 			n.system = func(string, uint16) simDNS { return simDNS{addrs: addrs("45.77.6.6")} }
 		}), root: "fault captive-portal"},
 		{network: in("the mirror is down, and a comma keeps the good one behind it from being asked", mirrorDown), goproxy: simMirrors, root: "fault tcp-refused"},
+		{network: in("the mirror is down, and the database's own host is blocked, where go does not come by", func(n *internet) {
+			mirrorDown(n)
+			n.drop(simDBAddr + ":443")
+		}), root: "fault tcp-refused"},
 		{network: in("the mirror is blocked, with a bar before the good one", func(n *internet) { n.drop("45.77.1.10:443") }), goproxy: simPiped, root: "warning ip-blocked"},
 		{network: in("the second of two mirrors is down", func(n *internet) { n.refusing = addrs("45.77.1.30") }), goproxy: simMirrors, root: "warning tcp-refused"},
 		{network: in("the name of the mirror is cut off, with a good one behind a comma", func(n *internet) { n.censor(reset) }), goproxy: simMirrors, root: "fault sni-reset"},
