@@ -19,6 +19,7 @@ need fish fish
 need script bsdutils
 need minisign minisign
 need unzip unzip
+need ip iproute2
 need python3 python3
 need chromium chromium
 need chromedriver chromium-driver

@@ -24,6 +24,7 @@ func (a *app) execCmd() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.fromBundles = true
 			cfg, err := a.load(cmd)
 			if err != nil {
 				return err
@@ -33,6 +34,8 @@ func (a *app) execCmd() *cobra.Command {
 		},
 	}
 	a.settingFlags(cmd.Flags(), false)
+	a.settingFlag(cmd.Flags(), "bundle")
+	a.settingFlag(cmd.Flags(), "bundle.trust")
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }

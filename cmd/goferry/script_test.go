@@ -63,6 +63,9 @@ func TestScript(t *testing.T) {
 			"tree":     cmdTree,
 			"grows":    cmdGrows,
 			"contents": cmdContents,
+			"unpack":   cmdUnpack,
+			"pack":     cmdPack,
+			"within":   cmdWithin,
 		},
 	})
 }
