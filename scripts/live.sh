@@ -9,4 +9,4 @@ if ! (cd "$cache" && GOMODCACHE="$cache" GOFLAGS=-mod=mod timeout 60 "$GO" list 
 	echo "live: the upstream of 'go env GOPROXY' does not answer: live tests not run"
 	exit 0
 fi
-"$GO" test -count=1 -tags live -run '^TestLive' -v ./cmd/goferry
+"$GO" test -count=1 -tags live -timeout 30m -run '^TestLive' -v ./cmd/goferry

@@ -36,6 +36,8 @@ type app struct {
 	p      *text.Printer
 	runner *gocmd.Runner
 	exit   int // code of a run that ended without an error
+
+	fromBundles bool // the setting of that name counts: what serves modules to the go command can take them from bundles
 }
 
 // run runs one command line and returns its exit code (docs/exit-codes.md).

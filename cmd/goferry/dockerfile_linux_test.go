@@ -273,6 +273,22 @@ import (
 
 func main() { fmt.Println(hello.Word, clib.Value()) }
 `, before: []string{"vendor"}, want: "carried 42\n"},
+	"bundle": {
+		files: `
+-- go.mod --
+module example.com/app
+go 1.21
+-- main.go --
+package main
+
+import (
+	"fmt"
+
+	"example.com/hello"
+)
+
+func main() { fmt.Println(hello.Word, "in a bundle") }
+`, before: []string{"bundle", "create", "-o", "app.bundle"}, args: []string{"--bundle", "app.bundle"}, want: "carried in a bundle\n"},
 	"static": {
 		files: `
 -- go.mod --

@@ -12,11 +12,18 @@ import (
 )
 
 func (a *app) execCmd() *cobra.Command {
-	cmd := a.command("exec -- CMD [ARGS…]", "exec", wantsCommand("error.exec-no-command"), a.loaded(func(cmd *cobra.Command, cfg *config.Config, args []string) (err error) {
+	cmd := a.command("exec -- CMD [ARGS…]", "exec", wantsCommand("error.exec-no-command"), func(cmd *cobra.Command, args []string) error {
+		a.fromBundles = true
+		cfg, err := a.load(cmd)
+		if err != nil {
+			return err
+		}
 		a.exit, err = a.execute(cmd.Context(), cfg, args)
 		return err
-	}))
+	})
 	a.settingFlags(cmd.Flags(), false)
+	a.settingFlag(cmd.Flags(), "bundle")
+	a.settingFlag(cmd.Flags(), "bundle.trust")
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }

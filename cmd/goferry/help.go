@@ -114,10 +114,13 @@ func (a *app) table(w io.Writer, rows [][2]string) {
 
 // valueWord stands in help for the value of a flag; a flag that takes none has none.
 func valueWord(f *pflag.Flag) string {
+	if f.Value.Type() == "bool" { // also of pflag itself
+		return ""
+	}
 	switch f.Name {
-	case "cache", "sdk-dir", "goroot", "build-cache":
+	case "cache", "sdk-dir", "goroot", "build-cache", "dir":
 		return "DIR"
-	case "config", "tls-cert", "tls-key", "file", "sdk-keyring", "chrome", "bundle", "explain":
+	case "config", "tls-cert", "tls-key", "file", "sdk-keyring", "chrome", "bundle", "explain", "output":
 		return "FILE"
 	case "listen":
 		return "HOST:PORT"
@@ -129,9 +132,17 @@ func valueWord(f *pflag.Flag) string {
 		return "PATTERNS"
 	case "timeout", "every":
 		return "TIME"
-	case "module":
+	case "trust":
+		return "KEY"
+	case "url":
+		return "URL"
+	case "why", "cut":
+		return "MODULE"
+	case "module", "what-if":
 		return "MODULE@VERSION"
-	case "log-format", "log-level":
+	case "with":
+		return "NAME=VALUE"
+	case "log-format", "log-level", "format":
 		return "WORD"
 	}
 	switch f.Value.Type() {

@@ -142,10 +142,16 @@ func (r *reader) follow(t *testing.T, line string) {
 		}
 	case len(words) > 1 && words[0] == "goferry" && words[1] == "serve":
 		r.serveLine(t, r.app, line)
+	case strings.HasPrefix(line, `eval "$(goferry bundle env `):
+		if out := r.do(t, r.app, line+`; echo "$GOPROXY $GOSUMDB"`); out != "http://127.0.0.1:8046 "+r.vars["GOSUMDB"]+"\n" {
+			t.Errorf("%s: GOPROXY and GOSUMDB are %s", line, out)
+		}
 	case strings.HasPrefix(line, "goferry sdk "), strings.HasPrefix(line, "goferry env"), strings.HasPrefix(line, "eval "):
 		r.sdkLine(t, line)
 	case strings.HasPrefix(line, "goferry doctor"), strings.Contains(line, "| goferry doctor"):
 		r.doctorLine(t, line)
+	case strings.HasPrefix(line, "goferry graph"):
+		r.graphLine(t, line)
 	case strings.HasPrefix(line, "goferry mirrors"):
 		r.mirrorsLine(t, line)
 	case strings.HasPrefix(line, "goferry dockerfile"): // the image that it names cannot be asked for here
@@ -154,7 +160,7 @@ func (r *reader) follow(t *testing.T, line string) {
 		}
 	case line == "goferry on", line == "goferry status", line == "goferry off":
 		r.switchLine(t, line)
-	case len(words) > 1 && words[0] == "goferry" && strings.Contains(" exec fetch cache config vendor image ", " "+words[1]+" "):
+	case len(words) > 1 && words[0] == "goferry" && strings.Contains(" exec fetch cache config vendor image bundle ", " "+words[1]+" "):
 		r.do(t, r.app, line)
 	default:
 		t.Errorf("the test does not know what to do with the line: %s", line)
@@ -206,6 +212,30 @@ func (r *reader) doctorLine(t *testing.T, line string) {
 	out, errs, code := finish(t, r.sh(r.app, line, "GOFERRY_OFFLINE=true")) // or he asks public resolvers
 	if code != 0 && code != 3 && !strings.Contains(line, "--undo") || !strings.Contains(out+errs, want) {
 		t.Errorf("%s: exit code %d, want %q\n%s%s", line, code, want, out, errs)
+	}
+}
+
+// graphLine runs a line about the module graph, and looks for what it must say.
+func (r *reader) graphLine(t *testing.T, line string) {
+	t.Helper()
+	out := r.do(t, r.app, line)
+	if _, file, ok := strings.Cut(line, " -o "); ok {
+		page, err := os.ReadFile(filepath.Join(r.app, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out += string(page)
+	}
+	want := map[string]string{
+		"goferry graph":                                       "1 module: 1 required by go.mod",
+		"goferry graph --why example.com/old":                 "decides",
+		"goferry graph --what-if example.com/old@latest":      "nothing would change",
+		"goferry graph --cut example.com/old":                 "removed  example.com/old",
+		"goferry graph --format html -o graph.html":           "<!doctype html>",
+		"goferry graph --routes --with GOPRIVATE=example.com": "(GOPRIVATE: example.com)",
+	}[line]
+	if want == "" || !strings.Contains(out, want) {
+		t.Errorf("%s: no %q in\n%s", line, want, out)
 	}
 }
 

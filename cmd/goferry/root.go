@@ -13,7 +13,7 @@ import (
 func (a *app) rootCmd() *cobra.Command {
 	root := a.group("goferry", "root", a.serveCmd(), a.execCmd(), a.fetchCmd(), a.onCmd(), a.offCmd(), a.statusCmd(), a.mirrorsCmd(), a.sdkCmd(), a.cacheCmd(), a.configCmd(),
 		a.versionCmd(), a.completionCmd(), a.envCmd(), a.doctorCmd(),
-		a.vendorCmd(), a.dockerfileCmd(), a.imageCmd())
+		a.graphCmd(), a.bundleCmd(), a.vendorCmd(), a.dockerfileCmd(), a.imageCmd())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true // completion is ours, in two languages
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.help(cmd) })
@@ -74,7 +74,7 @@ const shownFlags = " listen upstream cache cache-max-size offline sumdb private 
 // out where there is none.
 func (a *app) settingFlags(fs *pflag.FlagSet, serving bool) {
 	for _, s := range config.Table() {
-		if s.Key == "lang" || !serving && (s.Key == "listen" || strings.HasPrefix(s.Key, "tls.cert") || strings.HasPrefix(s.Key, "tls.key")) {
+		if s.Key == "lang" || s.TOML == "bundle.files" || s.TOML == "bundle.trust" || !serving && (s.Key == "listen" || strings.HasPrefix(s.Key, "tls.cert") || strings.HasPrefix(s.Key, "tls.key")) {
 			continue
 		}
 		f := fs.VarPF(&settingValue{kind: s.Type}, s.Flag, "", a.flagText(s))
@@ -82,6 +82,15 @@ func (a *app) settingFlags(fs *pflag.FlagSet, serving bool) {
 			f.NoOptDefVal = "true"
 		}
 		f.Hidden = !strings.Contains(shownFlags, " "+s.Flag+" ")
+	}
+}
+
+// settingFlag makes the flag of one setting, which help shows.
+func (a *app) settingFlag(fs *pflag.FlagSet, key string) {
+	for _, s := range config.Table() {
+		if s.Key == key {
+			fs.VarPF(&settingValue{kind: s.Type}, s.Flag, "", a.flagText(s))
+		}
 	}
 }
 
@@ -93,7 +102,11 @@ type settingValue struct {
 
 func (v *settingValue) String() string { return v.text }
 
+// Set takes the text. Of a list that is given twice both are meant.
 func (v *settingValue) Set(text string) error {
+	if v.kind == config.TypeList && v.text != "" {
+		text = v.text + "," + text
+	}
 	v.text = text
 	return nil
 }
@@ -110,9 +123,13 @@ func (a *app) flagText(s config.Setting) string {
 	return d
 }
 
-// flagsSet are the flags that the user gave.
+// flagsSet are the flags that the user gave. Some commands have a --bundle that is no setting.
 func flagsSet(fs *pflag.FlagSet) map[string]string {
 	set := map[string]string{}
-	fs.Visit(func(f *pflag.Flag) { set[f.Name] = f.Value.String() })
+	fs.Visit(func(f *pflag.Flag) {
+		if _, ok := f.Value.(*settingValue); ok || f.Name != "bundle" && f.Name != "trust" {
+			set[f.Name] = f.Value.String()
+		}
+	})
 	return set
 }

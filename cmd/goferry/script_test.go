@@ -66,6 +66,9 @@ func TestScript(t *testing.T) {
 			"contents": cmdContents,
 			"mends":    cmdMends,
 			"undone":   cmdUndone,
+			"unpack":   cmdUnpack,
+			"pack":     cmdPack,
+			"within":   cmdWithin,
 		},
 	})
 }

@@ -26,6 +26,7 @@ import (
 func (a *app) serveCmd() *cobra.Command {
 	var logFile string
 	cmd := a.command("serve", "serve", a.noArgs, func(cmd *cobra.Command, _ []string) error {
+		a.fromBundles = true
 		if err := a.logTo(logFile); err != nil {
 			return err
 		}
@@ -36,6 +37,8 @@ func (a *app) serveCmd() *cobra.Command {
 		return service.Run(cmd.Context(), serviceName, func(ctx context.Context) error { return a.serve(ctx, cfg) })
 	})
 	a.settingFlags(cmd.Flags(), true)
+	a.settingFlag(cmd.Flags(), "bundle")
+	a.settingFlag(cmd.Flags(), "bundle.trust")
 	cmd.Flags().StringVar(&logFile, "log-file", "", a.p.T("flag.log-file"))
 	_ = cmd.Flags().MarkHidden("log-file") // it is there; for service managers that keep no log
 	return cmd
@@ -123,6 +126,11 @@ func (a *app) announce(url string, f *ferry) {
 	if f.offline() {
 		up = a.p.T("serve.offline")
 	}
+	if f.bundles != nil {
+		a.say(a.p.T("bundle.serve-ready", "URL", url, "Bundles", a.bundleNames(f)))
+		a.say(a.p.T("serve.use", "URL", url))
+		return
+	}
 	a.say(a.p.T("serve.ready", "URL", url, "Upstream", up, "Dir", f.cfg.CacheDir))
 	a.say(a.p.T("serve.use", "URL", url))
 }
@@ -141,7 +149,7 @@ func redacted(ups []goproxy.Upstream) []goproxy.Upstream {
 // mux is the HTTP surface: the protocol at /, the checksum database, and ours under /-/.
 func (a *app) mux(f *ferry, url string) http.Handler {
 	home := web.Home(a.p, url)
-	sums := server.Wrap(sumdb.Handler{Client: f.sums}, server.Observe(f.observeSums))
+	sums := server.Wrap(sumdb.Handler{Client: f.sums, Explain: func(err error) []string { return a.explainSums(f, err) }}, server.Observe(f.observeSums))
 	m := server.NewMux(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/":
@@ -158,6 +166,9 @@ func (a *app) mux(f *ferry, url string) http.Handler {
 	m.Handle("/-/metrics", f.metrics.Handler(f.log))
 	m.Handle("/-/version", server.VersionHandler(build()))
 	m.Handle("/-/status", a.statusParts(f, url))
+	if vuln := f.vulnFolder(); vuln != nil {
+		m.Handle("/-/vuln/", vuln)
+	}
 	return m
 }
 

@@ -22,6 +22,8 @@ type tally struct {
 	hedged   int              // files that a second mirror had first
 	refused  map[string]bool  // mirrors that served wrong bytes
 	failed   int              // answers that were errors, other than "not found"
+
+	also func(goproxy.Answer) // is told of every answer; may be nil
 }
 
 func newTally() *tally {
@@ -31,6 +33,9 @@ func newTally() *tally {
 func (t *tally) answer(a goproxy.Answer) {
 	if t == nil {
 		return
+	}
+	if t.also != nil {
+		t.also(a)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

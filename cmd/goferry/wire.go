@@ -31,6 +31,7 @@ type ferry struct {
 	cfg       *config.Config
 	log       *slog.Logger
 	upstreams []goproxy.Upstream
+	bundles   []*openBundle // the only source, where there are some
 	http      *http.Client
 	hosts     *transport.Memory // what was learned about hosts
 	sets      []*goproxy.Mirrors
@@ -69,8 +70,13 @@ func (a *app) wire(cfg *config.Config, log *slog.Logger, sums fs.FS, t *tally) (
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	if f.upstreams, err = a.upstreams(cfg); err != nil {
+	if err := a.wireBundles(f); err != nil {
 		return nil, err
+	}
+	if f.bundles == nil {
+		if f.upstreams, err = a.upstreams(cfg); err != nil {
+			return nil, err
+		}
 	}
 	f.hosts = transport.NewMemory()
 	f.recall("hosts.json", func(file *os.File) error { return f.hosts.Load(file) })
@@ -81,7 +87,12 @@ func (a *app) wire(cfg *config.Config, log *slog.Logger, sums fs.FS, t *tally) (
 		return nil, cacheFault(cfg, err)
 	}
 	f.closers = append(f.closers, f.store)
-	if f.sums, err = f.checksumDB(sums); err != nil {
+	if f.bundles != nil {
+		f.sums, err = a.bundledSums(f)
+	} else {
+		f.sums, err = f.checksumDB(sums)
+	}
+	if err != nil {
 		return nil, err
 	}
 	f.closers = append(f.closers, f.sums)
@@ -101,6 +112,9 @@ func (a *app) wire(cfg *config.Config, log *slog.Logger, sums fs.FS, t *tally) (
 		MutableAge: asked(cfg.FreshList),
 		Explain:    a.explain,
 		Done:       f.answered,
+	}
+	if f.bundles != nil {
+		f.handler.Source = goproxy.Enforce(newBundled(f.bundles, f.sums), f.policy)
 	}
 	if f.sums.Status().Off {
 		log.Warn(a.p.T("log.sumdb-off"))
@@ -135,7 +149,7 @@ func (a *app) upstreams(cfg *config.Config) ([]goproxy.Upstream, error) {
 // asked keeps a time of 0, which a user means, from becoming the default of a room.
 func asked(d time.Duration) time.Duration { return max(d, 1) }
 
-func (f *ferry) offline() bool { return f.cfg.Offline || len(f.upstreams) == 0 }
+func (f *ferry) offline() bool { return f.cfg.Offline || len(f.upstreams) == 0 } // also with bundles
 
 func openStore(cfg *config.Config, log *slog.Logger, evicted func(int64)) (*store.Store, error) {
 	return store.Open(cfg.CacheDir, store.Options{

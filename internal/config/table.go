@@ -59,6 +59,9 @@ type Values struct {
 	SDKSources Masked // where SDKs come from beside the upstream, see validSources; empty for the known places alone
 	SDKKeyring string // file with OpenPGP keys beside the built-in one; empty for none
 
+	Bundle      []string // files of bundles that modules come from, and from nowhere else; empty for none
+	BundleTrust []string // minisign public keys, or files that hold one; empty to ask for no signature
+
 	DirectParallel int           // version control processes at a time
 	DirectTimeout  time.Duration // for one answer from version control
 
@@ -146,6 +149,7 @@ func Table() []Setting {
 	rows = append(rows, linkRows()...)
 	rows = append(rows, aheadRows()...)
 	rows = append(rows, sdkRows()...)
+	rows = append(rows, bundleRows()...)
 	rows = append(rows, otherRows()...)
 	for i := range rows {
 		s := &rows[i]
@@ -153,7 +157,9 @@ func Table() []Setting {
 			s.TOML = s.Key
 		}
 		s.Env = envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.Key))
-		s.Flag = strings.ReplaceAll(s.Key, ".", "-")
+		if s.Flag == "" {
+			s.Flag = strings.ReplaceAll(s.Key, ".", "-")
+		}
 		s.Code = "config." + s.Key
 	}
 	return rows
@@ -221,6 +227,13 @@ func sdkRows() []Setting {
 		{Key: "sdk.dir", Type: TypeString, path: true, field: func(v *Values) any { return &v.SDKDir }},
 		{Key: "sdk.sources", Type: TypeString, valid: validSources, field: func(v *Values) any { return &v.SDKSources }},
 		{Key: "sdk.keyring", Type: TypeString, path: true, field: func(v *Values) any { return &v.SDKKeyring }},
+	}
+}
+
+func bundleRows() []Setting {
+	return []Setting{
+		{Key: "bundle", TOML: "bundle.files", Type: TypeList, path: true, field: func(v *Values) any { return &v.Bundle }},
+		{Key: "bundle.trust", Flag: "trust", Type: TypeList, field: func(v *Values) any { return &v.BundleTrust }},
 	}
 }
 

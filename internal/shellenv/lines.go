@@ -44,6 +44,25 @@ func (m *Machine) lines(sh Shell, entries []Entry, home string) (string, error) 
 	return "", fmt.Errorf("%q: %w", sh, ErrShell)
 }
 
+// Assign is the command with which sh gives a variable a value for itself and the programs it starts, its line ended.
+// The error is ErrShell.
+func Assign(sh Shell, name, value string) (string, error) {
+	w := word(sh, value, "")
+	switch sh {
+	case Bash, Zsh, Sh:
+		return "export " + name + "=" + w + "\n", nil
+	case Fish:
+		return "set -gx " + name + " " + w + "\n", nil
+	case Nushell:
+		return "$env." + name + " = " + w + "\n", nil
+	case PowerShell, Windows:
+		return "$env:" + name + " = " + w + "\n", nil
+	case Cmd:
+		return `set "` + name + "=" + w + "\"\r\n", nil
+	}
+	return "", fmt.Errorf("%q: %w", sh, ErrShell)
+}
+
 // word is a folder as sh reads it.
 func word(sh Shell, dir, home string) string {
 	switch sh {

@@ -32,6 +32,23 @@ const (
 	hintOff = "set GOSUMDB to switch the check on"
 )
 
+// A NewerError says that the asker knows a newer tree of the database than anybody who can be asked
+// here, and that what links the two is not here.
+type NewerError struct {
+	DB   string // name of the database
+	Want int64  // records that the asker's tree has at least
+	Have int64  // records in the newest tree known here
+	Err  error  // why nobody else had an answer; it matches goproxy.ErrUnavailable
+}
+
+// Error says how far the trees are apart.
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the asker has seen a tree of at least %d records, the newest one here has %d: %v", e.Want, e.Have, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *NewerError) Unwrap() error { return e.Err }
+
 // A MismatchError says that a file is not the one the database recorded.
 type MismatchError struct {
 	Request goproxy.Request

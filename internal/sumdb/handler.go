@@ -18,6 +18,9 @@ import (
 // whole paths, with /sumdb/ in front.
 type Handler struct {
 	Client *Client
+
+	// Explain makes the lines of the answer to an error; nil, or no line, is the error's own text.
+	Explain func(err error) []string
 }
 
 // ServeHTTP answers with the file, or with goproxy.Status and a text that says why not.
@@ -58,6 +61,12 @@ func (h Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status, retry := goproxy.Status(err)
 	if retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retry))
+	}
+	if h.Explain != nil {
+		if lines := h.Explain(err); len(lines) > 0 {
+			fail(w, status, strings.Join(lines, "\n"))
+			return
+		}
 	}
 	text := err.Error()
 	var ge *goproxy.Error

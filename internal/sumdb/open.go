@@ -127,9 +127,14 @@ func (c *Client) openTile(ctx context.Context, path string) (data []byte, immuta
 		return data, true, nil
 	}
 	if !inTree(t, h.N) {
-		if h, err = c.refresh(ctx); err != nil {
+		newest, err := c.refresh(ctx)
+		if err != nil {
+			if h.N > 0 && errors.Is(err, goproxy.ErrUnavailable) && !isForged(err) {
+				err = &NewerError{DB: c.db.Name, Want: records(t), Have: h.N, Err: err}
+			}
 			return nil, false, c.explain(err)
 		}
+		h = newest
 	}
 	if inTree(t, h.N) {
 		immutable = true
@@ -140,11 +145,23 @@ func (c *Client) openTile(ctx context.Context, path string) (data []byte, immuta
 		// The asker has a newer head than anyone we can ask, or a wrong one. It
 		// can prove what it gets; we cannot, so nothing is kept.
 		data, err = c.newSession(c.chain, false).ask(ctx, "/"+path)
+		if errors.Is(err, goproxy.ErrUnavailable) {
+			err = &NewerError{DB: c.db.Name, Want: records(t), Have: h.N, Err: err}
+		}
 	}
 	if err != nil {
 		return nil, false, c.explain(err)
 	}
 	return data, immutable, nil
+}
+
+// records is how many records a tree has at least that has all of t.
+func records(t tlog.Tile) int64 {
+	level := max(t.L, 0)
+	if level*t.H > 62 || t.N >= 1<<(62-level*t.H)>>t.H {
+		return 1 << 62
+	}
+	return (t.N<<t.H + int64(t.W)) << (level * t.H)
 }
 
 // inTree reports whether a tree of n records has all of t.

@@ -381,7 +381,7 @@ func TestHandler(t *testing.T) {
 	d.fill(t, "x", 300)
 	d.add(t, "example.com/good", "v1.0.0")
 	c := newClient(t, Config{DB: d.db, Store: newStore(t), Remotes: []Remote{d.remote()}, Exempt: "corp.example"})
-	srv := httptest.NewServer(Handler{c})
+	srv := httptest.NewServer(Handler{Client: c})
 	defer srv.Close()
 	do := func(method, path, match string) (*http.Response, string) {
 		t.Helper()
@@ -541,7 +541,7 @@ func TestGoCommand(t *testing.T) {
 		kind, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/sumdb/"+dbName+"/"), "/")
 		served[kind]++
 		mu.Unlock()
-		Handler{c}.ServeHTTP(w, r)
+		Handler{Client: c}.ServeHTTP(w, r)
 	})
 	mux.Handle("/", http.FileServer(http.Dir(store.dir)))
 	srv := httptest.NewServer(mux)
@@ -578,4 +578,28 @@ func must(s string, err error) string {
 		panic(err)
 	}
 	return s
+}
+
+// TestOpenNewer asks for tiles of a tree that is newer than the one that is kept, where nobody can be asked.
+func TestOpenNewer(t *testing.T) {
+	d := newTestDB(t, "", DB{})
+	d.fill(t, "x", 300)
+	d.add(t, "example.com/good", "v1.0.0")
+	store := newStore(t)
+	c := newClient(t, Config{DB: d.db, Store: store, Remotes: []Remote{d.remote()}})
+	if _, err := c.Lookup(t.Context(), "example.com/good", "v1.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	offline := newClient(t, Config{DB: d.db, Store: store})
+	have := offline.head().N
+	for tile, want := range map[string]int64{"tile/8/0/005.p/7": 5*256 + 7, "tile/8/1/000.p/9": 9 * 256, "tile/8/0/001": 2 * 256} {
+		_, _, err := offline.Open(t.Context(), d.db.Name+"/"+tile)
+		var ne *NewerError
+		if !errors.As(err, &ne) || ne.Want != want || ne.Have != have || ne.DB != d.db.Name || !errors.Is(err, goproxy.ErrUnavailable) {
+			t.Errorf("%s: %v, want at least %d, have %d", tile, err, want, have)
+		}
+	}
+	if _, _, err := offline.Open(t.Context(), d.db.Name+"/tile/8/1/000.p/1"); err != nil {
+		t.Errorf("a tile of both trees: %v", err)
+	}
 }
