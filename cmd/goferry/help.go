@@ -120,13 +120,13 @@ func valueWord(f *pflag.Flag) string {
 	switch f.Name {
 	case "cache", "sdk-dir", "goroot", "build-cache", "dir":
 		return "DIR"
-	case "config", "tls-cert", "tls-key", "file", "sdk-keyring", "chrome", "bundle", "explain", "output":
+	case "config", "tls-cert", "tls-key", "file", "sdk-keyring", "chrome", "bundle", "explain", "output", "sign", "since", "base", "ca":
 		return "FILE"
 	case "listen":
 		return "HOST:PORT"
-	case "sumdb", "lang", "os", "arch":
+	case "sumdb", "lang", "os", "arch", "name", "apt":
 		return "NAME"
-	case "upstream", "sdk-sources", "packages", "shell":
+	case "upstream", "sdk-sources", "packages", "shell", "platform":
 		return "LIST"
 	case "private":
 		return "PATTERNS"
@@ -134,15 +134,31 @@ func valueWord(f *pflag.Flag) string {
 		return "TIME"
 	case "trust":
 		return "KEY"
-	case "url":
+	case "url", "vuln":
 		return "URL"
+	case "split":
+		return "SIZE"
+	case "sdk":
+		return "VERSION"
+	case "go-image", "push":
+		return "REF"
+	case "health":
+		return "PATH"
+	case "package":
+		return "PACKAGE"
+	case "label":
+		return "KEY=VALUE"
+	case "ldflags":
+		return "FLAGS"
+	case "port":
+		return "N"
 	case "why", "cut":
 		return "MODULE"
 	case "module", "what-if":
 		return "MODULE@VERSION"
 	case "with":
 		return "NAME=VALUE"
-	case "log-format", "log-level", "format":
+	case "log-format", "log-level", "format", "libc":
 		return "WORD"
 	}
 	switch f.Value.Type() {
