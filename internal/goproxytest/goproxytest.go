@@ -91,9 +91,10 @@ type Server struct {
 	certPEM []byte
 	roots   *x509.CertPool
 
-	mu  sync.Mutex
-	srv *http.Server // nil while down
-	end chan struct{}
+	mu      sync.Mutex
+	srv     *http.Server // nil while down
+	end     chan struct{}
+	release func() // of the port, while down; nil for none
 }
 
 // New starts a plain server that ends with the test.
@@ -181,6 +182,9 @@ func (s *Server) Down() {
 	}
 	_ = srv.Close() // an error is about a socket that is gone anyway
 	<-end
+	s.mu.Lock()
+	s.release = keepPort(s.addr)
+	s.mu.Unlock()
 	s.waitIdle()
 }
 
@@ -188,7 +192,20 @@ func (s *Server) Down() {
 func (s *Server) Up() { s.must(s.up()) }
 
 // Close ends the server.
-func (s *Server) Close() { s.Down() }
+func (s *Server) Close() {
+	s.Down()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.letGo()
+}
+
+// letGo lets go of the port that Down has kept.
+func (s *Server) letGo() {
+	if s.release != nil {
+		s.release()
+		s.release = nil
+	}
+}
 
 func (s *Server) up() error {
 	s.mu.Lock()
@@ -200,6 +217,7 @@ func (s *Server) up() error {
 	if err != nil {
 		return err
 	}
+	s.letGo()
 	s.addr = ln.Addr().String()
 	srv := &http.Server{
 		Handler:           s.Handler,

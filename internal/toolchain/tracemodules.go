@@ -66,6 +66,7 @@ func (tr *Trace) downloads(modcache string) {
 		dl.Arrived = tr.at(info.ModTime())
 		if z, ok := zips[rel]; ok {
 			dl.Begin, dl.Time, dl.Unpack = z.Begin, z.Time, z.Unpack
+			dl.Arrived = max(dl.Arrived, dl.Begin) // see traceGrain
 		}
 		delete(zips, rel)
 		tr.Fetched = append(tr.Fetched, dl)
