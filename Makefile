@@ -13,9 +13,9 @@ BENCHTIME ?= 2s
 SOAK ?= 10m
 
 # The README's goferry is built without the race detector; shells, compilers, package managers and the steps of a Dockerfile run one
-# after the other; what SDKs, bundles and graphs do side by side is in the tests of their rooms; the scenarios of the doctor measure
+# after the other; what SDKs, bundles, graphs and the doctor do side by side is in the tests of their rooms; the scenarios of the doctor measure
 # time, which the detector stretches: a healthy and a dead network stand for them.
-RACE_SKIP = ^TestReadme$$|^TestScenarios$$|^TestDockerfileBuilds$$|^TestImage|^TestBundle(Import|Create)Killed$$|^TestScript$$/^(sdk_.*|env_.*|doctor_mends.*|doctor_undo|vendor|dockerfile|graph.*|bundle_create.*|bundle_sdk|bundle_minisign)$$
+RACE_SKIP = ^TestReadme$$|^TestScenarios$$|^TestDockerfileBuilds$$|^TestImage|^TestBundle(Import|Create)Killed$$|^TestScript$$/^(sdk_.*|env_.*|doctor.*|cli_.*|on_.*|err_.*|vendor|dockerfile|graph.*|bundle_create.*|bundle_sdk|bundle_minisign)$$
 
 .PHONY: build test live check race fuzz bench bench-weak soak test-deps
 

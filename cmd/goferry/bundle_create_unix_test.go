@@ -15,6 +15,7 @@ import (
 // TestBundleCreateKilled kills bundle create at random moments. What there is under the final name is always whole, and
 // the run that is let through makes the same bytes as one that was never disturbed.
 func TestBundleCreateKilled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.up.AddRandom("example.com/big", "v1.0.0", 20<<20)
 	r.up.AddModule("example.com/hello", "v1.0.0", map[string]string{"go.mod": "module example.com/hello\n", "hello.go": "package hello\n"})

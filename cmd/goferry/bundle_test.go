@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -131,11 +132,12 @@ func TestBundleForged(t *testing.T) {
 }
 
 // TestBundleImportKilled kills imports at random moments. What is in the cache is whole each time, and the next run
-// continues; the last one has everything.
+// continues; the last one has everything. GOFERRY_KILLS says how many moments: 100 take a minute.
 func TestBundleImportKilled(t *testing.T) {
-	kills := 100
-	if testing.Short() {
-		kills = 15
+	t.Parallel()
+	kills := 25
+	if n, err := strconv.Atoi(os.Getenv("GOFERRY_KILLS")); err == nil {
+		kills = n
 	}
 	r := newRig(t)
 	var modules []string

@@ -360,6 +360,7 @@ func main() {
 
 // TestDockerfileBuilds does every step of the Dockerfiles, and runs what comes out in a root that has nothing else.
 func TestDockerfileBuilds(t *testing.T) {
+	t.Parallel()
 	up := goproxytest.New(t)
 	for _, m := range []string{"hello", "clib"} {
 		files := map[string]string{}
@@ -372,6 +373,7 @@ func TestDockerfileBuilds(t *testing.T) {
 	}
 	for name, p := range dockerProjects {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			for _, f := range txtar.Parse([]byte(p.files)).Files {
 				file := filepath.Join(dir, f.Name)

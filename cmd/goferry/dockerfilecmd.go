@@ -84,7 +84,7 @@ func (a *app) dockerfile(cmd *cobra.Command, cfg *config.Config, job *dockerJob)
 	}
 	var r dockerReport
 	var warn []string
-	err := a.proxied(ctx, cfg, newLogger(a.stderr, cfg, quietLevel(cfg)), nil, func(_ context.Context, f *ferry, url string) error {
+	err := a.proxied(ctx, cfg, newLogger(a.stderr, cfg, quietLevel(cfg)), nil, nil, func(_ context.Context, f *ferry, url string) error {
 		p, err := image.Loader{Runner: a.runner, Env: []string{"GOPROXY=" + url}}.Load(ctx, job.dir, job.packages)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/goferry/goferry/internal/config"
 	"github.com/goferry/goferry/internal/gocmd"
+	"github.com/goferry/goferry/internal/prefetch"
 )
 
 func (a *app) execCmd() *cobra.Command {
@@ -42,14 +43,22 @@ func wantsCommand(code string) cobra.PositionalArgs {
 func (a *app) execute(ctx context.Context, cfg *config.Config, argv []string) (code int, err error) {
 	log := newLogger(a.stderr, cfg, terminalLevel(cfg))
 	tally := newTally()
-	err = a.proxied(ctx, cfg, log, tally, func(serving context.Context, f *ferry, url string) error {
+	var ahead *projectAhead
+	var guess *prefetch.Server
+	setUp := func(f *ferry) {
+		if ahead = a.aheadOf(f, argv); ahead == nil {
+			guess = f.guess()
+		}
+	}
+	err = a.proxied(ctx, cfg, log, tally, setUp, func(serving context.Context, f *ferry, url string) error {
 		serving, stop := context.WithCancel(serving)
 		guessed := make(chan error, 1)
-		if ahead := a.aheadOf(f, argv); ahead != nil {
+		switch {
+		case ahead != nil:
 			go func() { a.runAhead(serving, ahead); guessed <- nil }()
-		} else if guess := f.guess(); guess != nil {
+		case guess != nil:
 			go func() { guessed <- guess.Run(serving) }()
-		} else {
+		default:
 			guessed <- nil
 		}
 		var err error

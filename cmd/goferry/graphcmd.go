@@ -191,7 +191,7 @@ func (r *graphRun) loaded(ctx context.Context) (err error) {
 	defer r.look.end()
 	log := newLogger(r.look, r.cfg, quietLevel(r.cfg))
 	if r.fl.packages { // the go command asks for zips
-		return r.proxied(ctx, r.cfg, log, nil, func(_ context.Context, f *ferry, url string) error {
+		return r.proxied(ctx, r.cfg, log, nil, nil, func(_ context.Context, f *ferry, url string) error {
 			r.f, r.url = f, url
 			return r.answer(ctx)
 		})

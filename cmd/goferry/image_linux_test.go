@@ -159,6 +159,7 @@ func unpackLayers(t *testing.T, img v1.Image) string {
 
 // TestImage makes an image twice, in different folders, loads it in the two ways that engines do, and runs it.
 func TestImage(t *testing.T) {
+	t.Parallel()
 	r, one, two := imageRig(t)
 	tars := []string{filepath.Join(r.work, "a.tar"), filepath.Join(r.work, "b.tar")}
 	var report imageReport
@@ -325,6 +326,7 @@ func checkIndex(t *testing.T, idx v1.ImageIndex) {
 
 // TestImagePush pushes to a registry, and builds on an image from a tar.
 func TestImagePush(t *testing.T) {
+	t.Parallel()
 	r, one, _ := imageRig(t)
 	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(srv.Close)
@@ -412,6 +414,7 @@ func diffID(t *testing.T, l v1.Layer) v1.Hash {
 
 // TestImageFaults wants words for what goes wrong, and nothing written.
 func TestImageFaults(t *testing.T) {
+	t.Parallel()
 	r, one, _ := imageRig(t)
 	out := filepath.Join(r.work, "out.tar")
 	cgo := filepath.Join(r.work, "cgo")

@@ -141,7 +141,7 @@ func (a *app) image(cmd *cobra.Command, cfg *config.Config, job *imageJob) (err 
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	var r imageReport
 	var may []string
-	err = a.proxied(ctx, cfg, newLogger(a.stderr, cfg, quietLevel(cfg)), nil, func(_ context.Context, f *ferry, url string) error {
+	err = a.proxied(ctx, cfg, newLogger(a.stderr, cfg, quietLevel(cfg)), nil, nil, func(_ context.Context, f *ferry, url string) error {
 		job.b.Loader = image.Loader{Runner: a.runner, Env: []string{"GOPROXY=" + url}}
 		built, err := job.b.Build(ctx, scratch)
 		if err != nil {

@@ -11,8 +11,8 @@ import (
 
 // proxied runs work while a module proxy of its own answers at url, a loopback port, over the user's cache.
 // The proxy lives as long as work, also when ctx ends before: programs that work runs are told of signals
-// themselves. The context that work gets ends with the proxy.
-func (a *app) proxied(ctx context.Context, cfg *config.Config, log *slog.Logger, t *tally, work func(serving context.Context, f *ferry, url string) error) (err error) {
+// themselves. The context that work gets ends with the proxy. setUp, if it is not nil, changes what is wired before anybody is served.
+func (a *app) proxied(ctx context.Context, cfg *config.Config, log *slog.Logger, t *tally, setUp func(*ferry), work func(serving context.Context, f *ferry, url string) error) (err error) {
 	f, err := a.wire(cfg, log, nil, t)
 	if err != nil {
 		return err
@@ -21,6 +21,9 @@ func (a *app) proxied(ctx context.Context, cfg *config.Config, log *slog.Logger,
 	srv, err := server.Listen(ctx, server.Config{Listen: "127.0.0.1:0", ShutdownTimeout: cfg.ShutdownTimeout, Logger: log})
 	if err != nil {
 		return listenFault(cfg, err)
+	}
+	if setUp != nil {
+		setUp(f)
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	served, kept := make(chan error, 1), make(chan error, 1)

@@ -43,7 +43,7 @@ func folderArg(args []string) (string, error) {
 func (a *app) vendor(cmd *cobra.Command, cfg *config.Config, v vendoring.Vendor) error {
 	ctx := cmd.Context()
 	var res vendoring.Result
-	err := a.proxied(ctx, cfg, newLogger(a.stderr, cfg, quietLevel(cfg)), nil, func(_ context.Context, _ *ferry, url string) (err error) {
+	err := a.proxied(ctx, cfg, newLogger(a.stderr, cfg, quietLevel(cfg)), nil, nil, func(_ context.Context, _ *ferry, url string) (err error) {
 		v.Env = []string{"GOPROXY=" + url}
 		res, err = v.Run(ctx)
 		return err

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	graphs = flag.Int("graphs", 150, "random module graphs to compare with the go command")
+	graphs = flag.Int("graphs", 80, "random module graphs to compare with the go command")
 	seed   = flag.Uint64("seed", 0, "the first of them")
 )
 
