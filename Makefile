@@ -1,21 +1,25 @@
 # make test   installs what the tests need (says what) and runs all of them; those over real routes need Linux and root
 # make check  formatting, go vet, staticcheck, govulncheck where its database can be reached
-# make race   the tests under the race detector, but for those that start other programs and have nothing run side by
-#             side in goferry (RACE_SKIP): make test runs these
+# make race   the tests in which things run side by side, under the race detector
 # make fuzz   each fuzz target for FUZZTIME
 # make bench  the benchmarks of docs/benchmarks.md
 # make bench-weak  those over weak links (fetches 260 MB of modules once, and takes an hour)
 # make soak   goferry serve under random faults for SOAK, with the go command in front of it
 
 GO ?= go
+# How many tests of a room run at a time: many wait for a time-out.
+PARALLEL ?= 4
 FUZZTIME ?= 10s
 BENCHTIME ?= 2s
 SOAK ?= 10m
 
-# The README's goferry is built without the race detector; shells, compilers, package managers and the steps of a Dockerfile run one
-# after the other; what SDKs, bundles, graphs and the doctor do side by side is in the tests of their rooms; the scenarios of the doctor measure
-# time, which the detector stretches: a healthy and a dead network stand for them.
-RACE_SKIP = ^TestReadme$$|^TestScenarios$$|^TestDockerfileBuilds$$|^TestImage|^TestBundle(Import|Create)Killed$$|^TestScript$$/^(sdk_.*|env_.*|doctor.*|cli_.*|on_.*|err_.*|vendor|dockerfile|graph.*|bundle_create.*|bundle_sdk|bundle_minisign)$$
+# The race detector finds what it sees run side by side, at eight times the price. So it gets the rooms that start goroutines, and of goferry
+# itself the tests in which clients, fills and guesses meet. What kills, starts or judges other programs, reads one file over and over in search of
+# a wrong bit, or measures time is left to make test.
+RACE_ROOMS = $$($(GO) list ./internal/... | grep -vE '/internal/(arch|config|draw|goproxytest|shellenv|tcptrace|text.*|vendoring|web)$$')
+RACE_ROOMS_SKIP = ^Test(Scenarios|Mercurial|Kill|FetchKilled|InstallKilled|Self.*|Bomb|Many|FlippedBits|EveryByte|FileModel|ZipDirectoryLimits|HashZipParts|Accounts|Repair|WalkMemory|ClientTooLarge|Explain.*)$$
+RACE_GOFERRY = ^Test(SharedCache|NothingLeaks|ParallelMisses|FirstAskerLeaves|OnlyAskerLeaves|HangingUpstream|FetchInterrupted|GracefulStop|StopHasAnEnd|KeepRemembering|ServeTLS|Failures|FaultyArchiveHosts|BundleServeDamaged|Script)$$
+RACE_SCRIPTS_SKIP = ^TestScript$$/^(bundle_[^f].*|cache_.*|cli_.*|direct_.*|dockerfile|doctor.*|env_.*|err_.*|graph.*|hostile_(endless|zip)|on_.*|sdk_.*|sumdb_[^u].*|vendor)$$
 
 .PHONY: build test live check race fuzz bench bench-weak soak test-deps
 
@@ -26,7 +30,7 @@ test-deps:
 	@sh scripts/test-deps.sh
 
 test: test-deps
-	$(GO) test ./...
+	$(GO) test -parallel $(PARALLEL) ./...
 	@GO="$(GO)" sh scripts/netns.sh
 	@sh scripts/live.sh
 
@@ -34,8 +38,8 @@ check:
 	@sh scripts/check.sh
 
 race: test-deps
-	@echo 'race: left to make test: $(RACE_SKIP)'
-	$(GO) test -race -short -skip '$(RACE_SKIP)' -timeout 20m ./...
+	$(GO) test -race -short -parallel $(PARALLEL) -timeout 20m -skip '$(RACE_ROOMS_SKIP)' $(RACE_ROOMS)
+	$(GO) test -race -short -parallel $(PARALLEL) -timeout 20m -run '$(RACE_GOFERRY)' -skip '$(RACE_SCRIPTS_SKIP)' ./cmd/goferry
 	$(GO) test -race -short -run '^$$' -bench '(Healthy|Dead)Network' -benchtime 1x ./internal/doctor
 
 fuzz:

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,11 +35,12 @@ type crash struct {
 }
 
 // TestCrash kills a server at random moments of many fills, and starts another over the same
-// cache, two hundred times. Whatever is in the cache is whole, and unfinished files do not stay.
+// cache, again and again (GOFERRY_KILLS: how often). Whatever is in the cache is whole, and unfinished files do not stay.
 func TestCrash(t *testing.T) {
-	kills := 200
-	if testing.Short() {
-		kills = 20
+	t.Parallel()
+	kills := 100
+	if n, err := strconv.Atoi(os.Getenv("GOFERRY_KILLS")); err == nil {
+		kills = n
 	}
 	seed := *crashSeed
 	if seed == 0 {

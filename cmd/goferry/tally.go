@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -43,7 +44,9 @@ func (t *tally) answer(a goproxy.Answer) {
 	case "hit", "stale":
 		t.hitBytes += a.Bytes
 	case "error":
-		t.failed++
+		if !errors.Is(a.Err, context.Canceled) { // the client went away
+			t.failed++
+		}
 	}
 	if a.Err == nil && a.Request.Version != "" && a.Request.Immutable() {
 		t.modules[a.Request.Path+"@"+a.Request.Version] = true

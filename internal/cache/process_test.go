@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -130,12 +131,12 @@ func fillForEver(dir string) error {
 	return nil
 }
 
-// TestKill kills a process full of fills, again and again, at random moments. After each kill every
+// TestKill kills a process full of fills, again and again, at random moments (GOFERRY_KILLS: how often). After each kill every
 // file in the tree is whole or absent, and what the dead left behind is gone.
 func TestKill(t *testing.T) {
-	kills := 220
-	if testing.Short() {
-		kills = 60
+	kills := 100
+	if n, err := strconv.Atoi(os.Getenv("GOFERRY_KILLS")); err == nil {
+		kills = n
 	}
 	dir := t.TempDir()
 	seed := rand.Uint64()

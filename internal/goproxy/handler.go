@@ -209,6 +209,9 @@ func (h *Handler) send(w http.ResponseWriter, a *Answer, f File, begin []byte, s
 	if err == nil && size >= 0 && a.Bytes < size {
 		err = io.ErrUnexpectedEOF
 	}
+	if errors.Is(src.err, context.Canceled) && a.Bytes == size {
+		return // the client has all of it and went before the end of the source was seen
+	}
 	if src.err != nil || err != nil {
 		if a.Err, a.Result = src.err, "error"; a.Err == nil {
 			a.Err = err

@@ -481,6 +481,27 @@ func TestHandlerErrorMidway(t *testing.T) {
 	}
 }
 
+// TestHandlerGoneAtTheEnd has a client that goes once it has all bytes: nothing has failed.
+func TestHandlerGoneAtTheEnd(t *testing.T) {
+	for _, sent := range []int{10_000, 9_999} {
+		src, w := piped(10_000)
+		h := &goproxy.Handler{Source: src}
+		told := record(h)
+		go func() {
+			w.Write(make([]byte, sent))
+			w.CloseWithError(context.Canceled)
+		}()
+		_, body, err := try(t, "GET", serve(t, h).URL+"/example.com/m/@v/v1.0.0.zip")
+		whole := sent == 10_000
+		if (err == nil) != whole || whole && len(body) != sent {
+			t.Errorf("%d bytes sent: %d, %v", sent, len(body), err)
+		}
+		if a := told.next(); (a.Result == "error") == whole || (a.Err == nil) != whole {
+			t.Errorf("%d bytes sent: told %+v", sent, a)
+		}
+	}
+}
+
 type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, goproxy.ErrUnavailable }

@@ -338,7 +338,15 @@ func (k *keeper) Open(ctx context.Context, req goproxy.Request) (goproxy.File, e
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(file, data, 0o666); err != nil {
+	tmp, err := os.CreateTemp(k.dir, "") // another asker of the same file must not read half of it
+	if err != nil {
+		return nil, err
+	}
+	_, err = tmp.Write(data)
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(tmp.Name(), file); err != nil {
 		return nil, err
 	}
 	return os.Open(file)
