@@ -1,0 +1,125 @@
+// Package binary reads programs, ELF, PE and Mach-O, and judges where they run.
+//
+// It takes nothing for granted: a file may be cut, huge or hostile, and gets an error that says what
+// is wrong with it, in bounded memory. It starts nothing and changes nothing.
+package binary
+
+import (
+	"errors"
+	"io"
+)
+
+// A Format is how a program is written down.
+type Format string
+
+// The formats.
+const (
+	ELF       Format = "elf"
+	PE        Format = "pe"
+	MachO     Format = "macho"
+	Universal Format = "macho-universal" // several Mach-O programs in one file
+)
+
+// ErrNotBinary says that a file is nothing that this package reads: a script, a text, an archive.
+var ErrNotBinary = errors.New("no program (ELF, PE or Mach-O)")
+
+// Info is what a program says of itself.
+type Info struct {
+	Format Format `json:"format"`
+	Kind   Kind   `json:"kind"`
+	OS     string `json:"os,omitempty"`      // as GOOS; "" if the format does not tell
+	Arch   string `json:"arch,omitempty"`    // as GOARCH, or the format's own word where Go has none
+	Bits   int    `json:"bits"`              // 32 or 64
+	Size   int64  `json:"size"`              // of the file in bytes
+	Detail string `json:"variant,omitempty"` // of the architecture, as the targets write it: v7, v3, softfloat
+
+	// Static: it asks for no interpreter and no library, so it runs on any system of its kind (ELF: neither
+	// PT_INTERP nor DT_NEEDED; a static PIE is static, too).
+	Static      bool      `json:"static"`
+	Interpreter string    `json:"interpreter,omitempty"` // ELF: PT_INTERP; Mach-O: the dynamic linker
+	Libraries   []Library `json:"libraries"`             // that it asks for when it starts, in its order
+	Libc        string    `json:"libc,omitempty"`        // ELF: gnu, musl, bionic, uclibc; "" for none or not known
+	Floors      []Floor   `json:"floors"`                // the versions that it asks for at least, one for each set
+	RunPath     []string  `json:"runpath,omitempty"`     // DT_RUNPATH, DT_RPATH, LC_RPATH
+
+	Go        *GoInfo   `json:"go,omitempty"` // nil if Go did not make it
+	Hardening Hardening `json:"hardening"`
+	Packages  []Package `json:"packages,omitempty"` // by size, the largest first; of Go programs with a symbol or line table
+	Members   []*Info   `json:"members,omitempty"`  // of a universal file
+}
+
+// A Kind is what a file is for.
+type Kind string
+
+// The kinds.
+const (
+	Executable Kind = "executable"
+	Shared     Kind = "library"
+	Object     Kind = "object"
+	Core       Kind = "core"
+)
+
+// A Library is one that the system loads with the program.
+type Library struct {
+	Name    string   `json:"name"`              // libc.so.6, KERNEL32.dll, /usr/lib/libSystem.B.dylib
+	Symbols []string `json:"symbols,omitempty"` // PE: what is imported from it, sorted; at most a hundred
+	Delayed bool     `json:"delayed,omitempty"` // PE: loaded on first use
+}
+
+// A Floor is the lowest version of something outside that the program runs with.
+type Floor struct {
+	Name    string   `json:"name"`    // glibc, libstdc++ (GLIBCXX), libgcc, macos, windows, kernel
+	Version string   `json:"version"` // 2.34, compared number by number
+	Symbols []string `json:"symbols"` // that ask for it, sorted, at most ten
+}
+
+// GoInfo is the build information of a Go program (debug/buildinfo), read out.
+type GoInfo struct {
+	Version  string            `json:"version"` // go1.26.8
+	Path     string            `json:"path"`    // of the main package
+	Module   string            `json:"module,omitempty"`
+	Cgo      *bool             `json:"cgo,omitempty"` // CGO_ENABLED; nil if it does not say
+	Tags     []string          `json:"tags,omitempty"`
+	LDFlags  string            `json:"ldflags,omitempty"`
+	VCS      map[string]string `json:"vcs,omitempty"`      // vcs, revision, time, modified
+	Settings map[string]string `json:"settings,omitempty"` // all of them
+	Modules  int               `json:"modules"`            // that it depends on
+}
+
+// Hardening says which protections a program has: yes, no, or nil where the format knows no such thing.
+type Hardening struct {
+	PIE       *bool  `json:"pie,omitempty"`
+	NX        *bool  `json:"nx,omitempty"`        // DEP, no executable stack
+	RELRO     string `json:"relro,omitempty"`     // ELF: none, partial, full
+	ASLR      *bool  `json:"aslr,omitempty"`      // PE: DYNAMIC_BASE
+	HighASLR  *bool  `json:"high_aslr,omitempty"` // PE: HIGH_ENTROPY_VA
+	CFG       *bool  `json:"cfg,omitempty"`       // PE: GUARD_CF
+	Canary    *bool  `json:"canary,omitempty"`    // asks for __stack_chk_fail
+	Signed    *bool  `json:"signed,omitempty"`    // carries a signature, which is not checked
+	Stripped  *bool  `json:"stripped,omitempty"`
+	TextWrite *bool  `json:"writable_code,omitempty"` // a segment that is writable and executable
+}
+
+// A Package is what one Go package adds to a program.
+type Package struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"` // of code
+}
+
+// Read reads a program of size bytes. Errors: ErrNotBinary, or a *DamagedError.
+func Read(r io.ReaderAt, size int64) (*Info, error) {
+	return nil, ErrNotBinary
+}
+
+// A DamagedError says what is wrong with a file that begins as a program.
+type DamagedError struct {
+	Format Format
+	What   string // in short: "section 3 ends at 4096, behind the end of the file"
+	Err    error  // may be nil
+}
+
+// Error names the format first.
+func (e *DamagedError) Error() string { return string(e.Format) + ": " + e.What }
+
+// Unwrap returns the reason.
+func (e *DamagedError) Unwrap() error { return e.Err }
