@@ -6,6 +6,7 @@ package binary
 
 import (
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -31,14 +32,14 @@ type Info struct {
 	Arch   string `json:"arch,omitempty"`    // as GOARCH, or the format's own word where Go has none
 	Bits   int    `json:"bits"`              // 32 or 64
 	Size   int64  `json:"size"`              // of the file in bytes
-	Detail string `json:"variant,omitempty"` // of the architecture, as the targets write it: v7, v3, softfloat
+	Detail string `json:"variant,omitempty"` // of the architecture, as the targets write it: v7, v3, softfloat; of a Go program always, if it has a variant
 
 	// Static: it asks for no interpreter and no library, so it runs on any system of its kind (ELF: neither
 	// PT_INTERP nor DT_NEEDED; a static PIE is static, too).
 	Static      bool      `json:"static"`
 	Interpreter string    `json:"interpreter,omitempty"` // ELF: PT_INTERP; Mach-O: the dynamic linker
 	Libraries   []Library `json:"libraries"`             // that it asks for when it starts, in its order
-	Libc        string    `json:"libc,omitempty"`        // ELF: gnu, musl, bionic, uclibc; "" for none or not known
+	Libc        string    `json:"libc,omitempty"`        // ELF: gnu, musl, bionic, uclibc; PE: msvcrt, ucrt; "" for none or not known
 	Floors      []Floor   `json:"floors"`                // the versions that it asks for at least, one for each set
 	RunPath     []string  `json:"runpath,omitempty"`     // DT_RUNPATH, DT_RPATH, LC_RPATH
 
@@ -62,23 +63,27 @@ const (
 // A Library is one that the system loads with the program.
 type Library struct {
 	Name    string   `json:"name"`              // libc.so.6, KERNEL32.dll, /usr/lib/libSystem.B.dylib
-	Symbols []string `json:"symbols,omitempty"` // PE: what is imported from it, sorted; at most a hundred
-	Delayed bool     `json:"delayed,omitempty"` // PE: loaded on first use
+	Symbols []string `json:"symbols,omitempty"` // PE: what is imported from it, sorted, #N for number N; at most a thousand
+	Delayed bool     `json:"delayed,omitempty"` // PE, Mach-O: loaded on first use
+
+	Optional bool `json:"optional,omitempty"` // Mach-O: the program starts without it
 }
 
-// A Floor is the lowest version of something outside that the program runs with.
+// A Floor is the lowest version of something outside that the program runs with. Versions that are asked for weakly,
+// without which the program starts, do not count.
 type Floor struct {
-	Name    string   `json:"name"`    // glibc, libstdc++ (GLIBCXX), libgcc, macos, windows, kernel
+	Name    string   `json:"name"`    // glibc, libstdc++ (GLIBCXX), libgcc, macos, ios, windows, kernel; other sets of versions as they are: CXXABI, OPENSSL
 	Version string   `json:"version"` // 2.34, compared number by number
 	Symbols []string `json:"symbols"` // that ask for it, sorted, at most ten
 }
 
-// GoInfo is the build information of a Go program (debug/buildinfo), read out.
+// GoInfo is the build information of a Go program (debug/buildinfo), read out. It is empty where Go made a program
+// and the information was taken out.
 type GoInfo struct {
-	Version  string            `json:"version"` // go1.26.8
-	Path     string            `json:"path"`    // of the main package
-	Module   string            `json:"module,omitempty"`
-	Cgo      *bool             `json:"cgo,omitempty"` // CGO_ENABLED; nil if it does not say
+	Version  string            `json:"version"`          // go1.26.8
+	Path     string            `json:"path"`             // of the main package
+	Module   string            `json:"module,omitempty"` // with @version, if it has one
+	Cgo      *bool             `json:"cgo,omitempty"`    // CGO_ENABLED; nil if it does not say
 	Tags     []string          `json:"tags,omitempty"`
 	LDFlags  string            `json:"ldflags,omitempty"`
 	VCS      map[string]string `json:"vcs,omitempty"`      // vcs, revision, time, modified
@@ -91,10 +96,10 @@ type Hardening struct {
 	PIE       *bool  `json:"pie,omitempty"`
 	NX        *bool  `json:"nx,omitempty"`        // DEP, no executable stack
 	RELRO     string `json:"relro,omitempty"`     // ELF: none, partial, full
-	ASLR      *bool  `json:"aslr,omitempty"`      // PE: DYNAMIC_BASE
+	ASLR      *bool  `json:"aslr,omitempty"`      // PE: DYNAMIC_BASE, and relocations to move it by
 	HighASLR  *bool  `json:"high_aslr,omitempty"` // PE: HIGH_ENTROPY_VA
 	CFG       *bool  `json:"cfg,omitempty"`       // PE: GUARD_CF
-	Canary    *bool  `json:"canary,omitempty"`    // asks for __stack_chk_fail
+	Canary    *bool  `json:"canary,omitempty"`    // a stack protector; nil where only the C library in the file may have it
 	Signed    *bool  `json:"signed,omitempty"`    // carries a signature, which is not checked
 	Stripped  *bool  `json:"stripped,omitempty"`
 	TextWrite *bool  `json:"writable_code,omitempty"` // a segment that is writable and executable
@@ -102,13 +107,62 @@ type Hardening struct {
 
 // A Package is what one Go package adds to a program.
 type Package struct {
-	Path  string `json:"path"`
+	Path  string `json:"path"`  // "C" for what Go did not compile, "(go made)" for what no source has: hashes and equality of types
 	Bytes int64  `json:"bytes"` // of code
 }
 
-// Read reads a program of size bytes. Errors: ErrNotBinary, or a *DamagedError.
-func Read(r io.ReaderAt, size int64) (*Info, error) {
-	return nil, ErrNotBinary
+// Read reads a program of size bytes. Errors: a *NotBinaryError (which is ErrNotBinary), a *DamagedError, or that of r.
+//
+// It takes at most some tens of MiB of memory, and reads no more than a few times the file, whatever is in it. All texts
+// in the result are safe to print: what a terminal could take for an order is escaped.
+func Read(r io.ReaderAt, size int64) (i *Info, err error) {
+	m := newImage(r, size)
+	defer func() { // the last net: a hole in the reading below must not take the whole command with it
+		if p := recover(); p != nil {
+			i, err = nil, &DamagedError{Format: m.format, What: fmt.Sprintf("cannot be read: %v", p)}
+		}
+	}()
+	i, err = m.read(true)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// read finds out what the file is, and reads it. A member of a universal file is no universal file itself.
+func (m *image) read(mayBeUniversal bool) (*Info, error) {
+	head, err := m.bytes(0, min(m.size, headSize))
+	if err != nil {
+		return nil, err
+	}
+	var i *Info
+	switch kind := sniff(head, m.size); {
+	case kind == ELF:
+		m.format = ELF
+		i, err = readELF(m)
+	case kind == PE:
+		m.format = PE
+		i, err = readPE(m)
+	case kind == MachO:
+		m.format = MachO
+		i, err = readMachO(m)
+	case kind == Universal && mayBeUniversal:
+		m.format = Universal
+		i, err = readUniversal(m)
+	default:
+		return nil, notBinary(head)
+	}
+	if err != nil {
+		return nil, err
+	}
+	i.Format, i.Size = m.format, int64(m.size)
+	if i.Libraries == nil {
+		i.Libraries = []Library{}
+	}
+	if i.Floors == nil {
+		i.Floors = []Floor{}
+	}
+	return i, nil
 }
 
 // A DamagedError says what is wrong with a file that begins as a program.

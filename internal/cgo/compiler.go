@@ -1,11 +1,5 @@
 package cgo
 
-import (
-	"context"
-
-	"github.com/goferry/goferry/internal/gocmd"
-)
-
 // A Family is a kind of C compiler.
 type Family string
 
@@ -31,50 +25,45 @@ type Compiler struct {
 	AR      []string `json:"ar,omitempty"`      // empty: as the go command has it
 	Env     []string `json:"env,omitempty"`     // more for the go command: CGO_CFLAGS, PKG_CONFIG, PKG_CONFIG_LIBDIR …
 	Version string   `json:"version,omitempty"` // 12.2.0
+	Libc    string   `json:"libc,omitempty"`    // that it compiles for, as seen: gnu, musl, uclibc, bionic, msvcrt, ucrt
+	Glibc   string   `json:"glibc,omitempty"`   // version of it where Libc is gnu
 	Where   string   `json:"where,omitempty"`   // path of the program
 	From    string   `json:"from,omitempty"`    // path, setting (CC_FOR_linux_arm64), or goferry's folder
 }
 
+// NoCXX is what CXX is set to where there is no C++ compiler for the target, so that the go command does not take the
+// one of this machine: it says that there is no such program if the packages need one.
+const NoCXX = "no-cxx-for-this-target"
+
 // GoEnv is what the go command is told to build with c: CGO_ENABLED=1, CC, CXX, AR and Env, quoted by the go command's rules.
-func (c Compiler) GoEnv() []string { return nil }
-
-// A Finder looks for compilers.
-type Finder struct {
-	Runner *gocmd.Runner           // nil is the zero Runner
-	Env    func(key string) string // the user's environment
-	Home   string                  // goferry's folder of compilers, ~/.goferry/cc; may not be there
+func (c Compiler) GoEnv() []string {
+	env := []string{"CGO_ENABLED=1", "CC=" + quoteWords(c.CC)}
+	if len(c.CXX) > 0 {
+		env = append(env, "CXX="+quoteWords(c.CXX))
+	} else {
+		env = append(env, "CXX="+NoCXX)
+	}
+	if len(c.AR) > 0 {
+		env = append(env, "AR="+quoteWords(c.AR))
+	}
+	return append(env, c.Env...)
 }
-
-// Find returns the compilers for t, the best first: the user's own, then the native one, then goferry's, then those of the system,
-// then zig. None is a *MissingError. What it returns has been seen to be there; Probe says whether it works.
-func (f *Finder) Find(ctx context.Context, t Target) ([]Compiler, error) { return nil, nil }
-
-// A Probe is what trying a compiler gave.
-type Probe struct {
-	C, CXX bool   // compiles and links a program
-	Ran    string // the program was started: native, qemu-aarch64, wine …; "" if nothing here can
-	Said   string // what the compiler said where something fails
-}
-
-// Try compiles, links and, where possible, starts a program.
-func (f *Finder) Try(ctx context.Context, c Compiler) (Probe, error) { return Probe{}, nil }
 
 // A MissingError says that there is no compiler for a target.
 type MissingError struct {
 	Target Target
 	Tried  []string // names that were looked for
-	Reason string   // a code for the texts where more can be said: needs-zig (a glibc floor), needs-sdk (darwin), needs-cxx …
+	Reason string   // one of the Missing… codes where more can be said, or ""
 }
 
 // Error names the target.
 func (e *MissingError) Error() string { return "no C compiler for " + e.Target.String() }
 
-// An Emulator starts programs of another system or architecture.
-type Emulator struct {
-	Name string   `json:"name"` // native, qemu-aarch64, wine
-	Argv []string `json:"argv"` // before the program; empty for native
-	Env  []string `json:"env,omitempty"`
-}
-
-// Emulator finds what starts programs of t here: nothing needed (native), qemu-user, wine; false if there is none.
-func (f *Finder) Emulator(ctx context.Context, t Target) (Emulator, bool) { return Emulator{}, false }
+// The reasons of a MissingError.
+const (
+	MissingNoCgo   = "no-cgo"    // the go command knows no cgo there
+	MissingZig     = "needs-zig" // a floor of glibc below what the compilers here have
+	MissingSDK     = "needs-sdk" // darwin: neither osxcross, nor an SDK (SDKROOT), nor zig
+	MissingUser    = "user-cc"   // what the user's setting names (Tried) cannot be found
+	MissingHeaders = "no-libc"   // a compiler for it is there (Tried), and its C library is not
+)
