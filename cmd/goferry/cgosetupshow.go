@@ -86,8 +86,11 @@ func (r *ccSetup) compilerName(got ccReady) string {
 	}
 	c := got.Compiler
 	name := filepath.Base(strings.Join(c.CC[:min(1, len(c.CC))], ""))
-	if got.Dir != "" {
+	switch {
+	case got.Dir != "":
 		name = c.Where
+	case c.Family == cgo.Zig: // which goferry starts
+		name = "zig"
 	}
 	return strings.TrimSpace(name + " " + c.Version)
 }
