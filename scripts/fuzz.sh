@@ -1,17 +1,27 @@
 #!/bin/sh
-# Runs each fuzz target of the tree for FUZZTIME, as many side by side as there are cores.
+# Runs each fuzz target of the tree for FUZZTIME, as many side by side as there are cores. Each room is built once for all of its targets.
 set -eu
-export GO="${GO:-go}" FUZZTIME="${FUZZTIME:-10s}"
+GO="${GO:-go}"
+FUZZTIME="${FUZZTIME:-10s}"
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+export GO FUZZTIME dir
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
-grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do
-	sed -nE "s|^func (Fuzz[A-Za-z0-9_]*)\(.*|$(dirname "$file") \1|p" "$file"
-done | xargs -n 2 -P "$cores" sh -c '
-	out=$("$GO" test -run "^\$" -fuzz "^$2\$" -fuzztime "$FUZZTIME" -parallel 1 "$1" 2>&1) && {
+git ls-files '*_test.go' | xargs grep -lE '^func Fuzz' | xargs -n 1 dirname | sort -u >"$dir/rooms"
+while read -r room; do
+	"$GO" test -c -fuzz . -o "$dir/$(echo "$room" | tr / _)" "./$room"
+	grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$room"/*_test.go | while read -r _ target; do echo "$room $target"; done
+done <"$dir/rooms" >"$dir/targets"
+[ -s "$dir/targets" ]
+xargs -n 2 -P "$cores" sh -c '
+	bin=$dir/$(echo "$1" | tr / _)
+	cd "$1"
+	out=$("$bin" -test.run "^\$" -test.fuzz "^$2\$" -test.fuzztime "$FUZZTIME" -test.parallel 1 -test.fuzzcachedir "$dir/cache/$1" 2>&1) && {
 		echo "fuzz: $1 $2: $(echo "$out" | grep -oE "execs: [0-9]+" | tail -n 1)"
 		exit 0
 	}
 	echo "fuzz: $1 $2 fails:"
 	echo "$out"
 	exit 1
-' sh
+' sh <"$dir/targets"

@@ -130,11 +130,13 @@ func (r *bundleEnv) variables(cfg *config.Config) ([]variable, error) {
 	return vars, nil
 }
 
+// hasVuln reports whether govulncheck's database is in the bundle.
+func (b *openBundle) hasVuln() bool {
+	return slices.ContainsFunc(b.Manifest().Entries, func(e bundle.Entry) bool { return strings.HasPrefix(e.Name, bundle.VulnFolder) })
+}
+
 // proxy is GOPROXY, and the address of govulncheck's database where a bundle has it.
 func (r *bundleEnv) proxy(cfg *config.Config) (proxy, vuln string, err error) {
-	hasVuln := slices.ContainsFunc(r.list, func(b *openBundle) bool {
-		return slices.ContainsFunc(b.Manifest().Entries, func(e bundle.Entry) bool { return strings.HasPrefix(e.Name, bundle.VulnFolder) })
-	})
 	base := strings.TrimSuffix(r.url, "/")
 	if r.dir != "" {
 		dir, err := filepath.Abs(r.dir)
@@ -153,7 +155,7 @@ func (r *bundleEnv) proxy(cfg *config.Config) (proxy, vuln string, err error) {
 		}
 		proxy, vuln = base, base+"/-/vuln"
 	}
-	if !hasVuln {
+	if !slices.ContainsFunc(r.list, (*openBundle).hasVuln) {
 		vuln = ""
 	}
 	return proxy, vuln, nil

@@ -44,6 +44,7 @@ type importReport struct {
 	cache.Report
 	Damage   []bundle.Damage `json:"damage"`
 	Findings []finding       `json:"findings"`
+	Vuln     bool            `json:"vuln"`     // govulncheck's database is in the bundle, and stays there
 	Lookups  int             `json:"lookups"`  // of the checksum database that the cache can prove now
 	Unlinked bool            `json:"unlinked"` // the cache knows another tree of the database, and the two cannot be linked without a network
 }
@@ -130,7 +131,7 @@ var errRefused = errors.New("a file was refused")
 // bundle imports one bundle. Every file is whole in the cache or not there at all, so that a run that ended too early is
 // continued by the next.
 func (im *bundleImport) bundle(ctx context.Context, b *openBundle) (*importReport, error) {
-	r := &importReport{File: b.Name(), ID: b.Manifest().ID, Damage: []bundle.Damage{}, Findings: []finding{}}
+	r := &importReport{File: b.Name(), ID: b.Manifest().ID, Vuln: b.hasVuln(), Damage: []bundle.Damage{}, Findings: []finding{}}
 	im.show.next(b.label())
 	if err := im.base(b); err != nil {
 		return nil, err
@@ -376,6 +377,9 @@ func (im *bundleImport) tell(reports []*importReport) error {
 		if r.Files > 0 {
 			fmt.Fprintln(im.a.stdout, im.a.p.T("bundle.imported", "File", r.File, "Good", r.Good, "Bytes", human(r.Bytes), "Skipped", r.Skipped,
 				"Bad", r.Bad+r.Unverified, "Lookups", r.Lookups))
+		}
+		if r.Vuln {
+			fmt.Fprintln(im.a.stdout, im.a.p.T("bundle.vuln-stays", "File", r.File))
 		}
 		if r.Unlinked {
 			im.a.say(im.a.p.T("bundle.unlinked", "Name", im.db.Name, "Dir", im.f.cfg.CacheDir))

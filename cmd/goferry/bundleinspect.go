@@ -78,8 +78,8 @@ func reportOf(b *openBundle) bundleReport {
 		if req, err := goproxy.ParseRequest(e.Name); err == nil && req.Version != "" {
 			bytes[module.Version{Path: req.Path, Version: req.Version}] += e.Size
 		}
-		r.Vuln = r.Vuln || strings.HasPrefix(e.Name, bundle.VulnFolder)
 	}
+	r.Vuln = b.hasVuln()
 	for _, name := range sumdbsOf(b) {
 		db := bundledSumdb{Name: name, Records: recordsOf(baseHead(b.FS(), name))}
 		for _, e := range m.Entries {

@@ -334,7 +334,11 @@ func (r *recording) systemsOf(ctx context.Context, oses, arches []string) ([]tar
 func recordedFault(err error) error {
 	var ge *goError
 	if errors.As(err, &ge) {
-		return &fault{code: "bundlecreate.error.go", args: []any{"Err", ge.Error()}, hint: "bundlecreate.hint.go", exit: 1, err: err}
+		hint := "bundlecreate.hint.go"
+		if strings.Contains(ge.Error(), "GOTOOLCHAIN=local)") { // the go command's words for: I may not switch
+			hint = "bundlecreate.hint.toolchain"
+		}
+		return &fault{code: "bundlecreate.error.go", args: []any{"Err", ge.Error()}, hint: hint, exit: 1, err: err}
 	}
 	if missing := noCommand(err); missing != nil {
 		return missing

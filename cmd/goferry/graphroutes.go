@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/module"
 
@@ -84,7 +85,7 @@ type routeView struct {
 type graphRoutes struct {
 	With    []string               `json:"with"`
 	Views   []routeView            `json:"views"`   // of go, and of goferry where that differs
-	Origins map[string]graphOrigin `json:"origins"` // by module: where the cached .info says that it came from
+	Origins map[string]graphOrigin `json:"origins"` // by module that the cache has: where it came from
 	Folders []graphVersion         `json:"folders"` // modules that a folder replaces: nobody is asked
 	Missing []graphMissing         `json:"missing"`
 }
@@ -126,8 +127,12 @@ type graphLearn struct {
 	Sure bool         `json:"sure"`
 }
 
-// graphOrigin is the Origin of an .info file (https://go.dev/ref/mod#goproxy-protocol).
+// graphOrigin is the Origin of an .info file (https://go.dev/ref/mod#goproxy-protocol), and the upstream that goferry had
+// the module from.
 type graphOrigin struct {
+	Upstream string `json:"upstream,omitempty"`
+	At       string `json:"at,omitempty"` // when it came from there, RFC 3339
+
 	VCS  string `json:"vcs,omitempty"`
 	URL  string `json:"url,omitempty"`
 	Ref  string `json:"ref,omitempty"`
@@ -144,6 +149,7 @@ func (r *graphRun) routes(ctx context.Context) error {
 	for i, w := range rep.With {
 		rep.With[i] = config.Redact(w)
 	}
+	known := r.f.allOrigins()
 	var asked []module.Version
 	for _, m := range r.g.Modules() {
 		switch {
@@ -152,7 +158,7 @@ func (r *graphRun) routes(ctx context.Context) error {
 			rep.Folders = append(rep.Folders, versionOf(m.Mod))
 		default:
 			asked = append(asked, m.Actual)
-			if o, ok := r.origin(ctx, m); ok {
+			if o, ok := r.origin(ctx, known, m); ok {
 				rep.Origins[m.Actual.Path] = o
 			}
 		}
@@ -267,17 +273,29 @@ func ruleOf(rule goproxy.Rule) *graphRule {
 	return &graphRule{rule.Variable, rule.Pattern, rule.Part}
 }
 
-// origin is where a module really came from, as the .info file says that is here already.
-func (r *graphRun) origin(ctx context.Context, m modgraph.Module) (graphOrigin, bool) {
+// origin is where a module really came from, of which the cache has something: as its .info file says, and as goferry
+// noted when it was kept.
+func (r *graphRun) origin(ctx context.Context, known map[string]origin, m modgraph.Module) (graphOrigin, bool) {
+	ctx = goproxy.WithCachedOnly(ctx)
 	req := goproxy.Request{Path: m.Actual.Path, Version: m.Actual.Version, Kind: goproxy.Info}
-	data, err := goproxy.ReadFile(goproxy.WithCachedOnly(ctx), r.f.cache, req)
-	if err != nil {
-		return graphOrigin{}, false
+	var info struct{ Origin graphOrigin }
+	if data, err := goproxy.ReadFile(ctx, r.f.cache, req); err == nil && json.Unmarshal(data, &info) == nil {
+		info.Origin.URL = goproxy.RedactURL(info.Origin.URL)
 	}
-	var info struct{ Origin *graphOrigin }
-	if json.Unmarshal(data, &info) != nil || info.Origin == nil || info.Origin.URL == "" {
-		return graphOrigin{}, false
+	o := info.Origin
+	o.Upstream, o.At = "", "" // not for the file to say
+	if n, ok := known[req.Path+"@"+req.Version]; ok && r.cached(ctx, req) {
+		o.Upstream, o.At = n.From, n.At.Format(time.RFC3339)
 	}
-	info.Origin.URL = goproxy.RedactURL(info.Origin.URL)
-	return *info.Origin, true
+	return o, o.URL != "" || o.Upstream != ""
+}
+
+// cached reports whether the cache has a file of a module version.
+func (r *graphRun) cached(ctx context.Context, req goproxy.Request) bool {
+	for _, req.Kind = range []goproxy.Kind{goproxy.Mod, goproxy.Zip} {
+		if f, err := r.f.cache.Open(ctx, req); err == nil {
+			return f.Close() == nil
+		}
+	}
+	return false
 }

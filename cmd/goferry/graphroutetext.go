@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goferry/goferry/internal/goproxy"
 )
@@ -115,11 +116,23 @@ func (r *graphRun) showGroup(g *routeGroup, v routeView, origins map[string]grap
 	for _, m := range g.modules {
 		from := ""
 		if o, ok := origins[m.Path]; ok {
-			from = r.p.T("graph.came-from", "VCS", o.VCS, "URL", o.URL)
+			from = r.cameFrom(o)
 		}
 		rows = append(rows, []string{"    " + m.Path, m.Version, from})
 	}
 	printColumns(&r.out, rows)
+}
+
+// cameFrom says where a module really came from.
+func (r *graphRun) cameFrom(o graphOrigin) string {
+	var parts []string
+	if o.Upstream != "" {
+		parts = append(parts, r.p.T("graph.came-by", "Upstream", o.Upstream, "Day", o.At[:min(len(o.At), len(time.DateOnly))]))
+	}
+	if o.URL != "" {
+		parts = append(parts, r.p.T("graph.came-from", "VCS", o.VCS, "URL", o.URL))
+	}
+	return r.join(parts)
 }
 
 // way says who is asked, one after the other.

@@ -128,6 +128,7 @@ func (f *ferry) keepRemembering(ctx context.Context) error {
 // remember leaves what was learned for the next run. Two runs at once may overwrite each other:
 // it is a hint and no more.
 func (f *ferry) remember() {
+	f.rememberOrigins()
 	f.leave("hosts.json", func(file *os.File) error { return f.hosts.Save(file) })
 	if states := f.mirrorStates(); len(states) > 0 {
 		f.leave("mirrors.json", func(file *os.File) error { return json.NewEncoder(file).Encode(states) })

@@ -45,6 +45,7 @@ type ferry struct {
 	tally     *tally
 	started   time.Time
 	failures  failures
+	origins   origins
 	handler   *goproxy.Handler
 	closers   []io.Closer
 }
@@ -101,7 +102,7 @@ func (a *app) wire(cfg *config.Config, log *slog.Logger, sums fs.FS, t *tally) (
 		return nil, err
 	}
 	f.cache = cache.New(cache.Config{
-		Store: f.store, Source: source, Offline: f.offline(), Check: f.sums.Verify, Prepare: f.prepare, Refused: f.metrics.ChecksumMismatch,
+		Store: f.store, Source: source, Offline: f.offline(), Check: f.sums.Verify, Prepare: f.prepare, Refused: f.metrics.ChecksumMismatch, Kept: f.origins.kept,
 		FreshList: asked(cfg.FreshList), FreshLatest: asked(cfg.FreshLatest), FreshQuery: asked(cfg.FreshQuery), FreshAbsent: asked(cfg.FreshAbsent),
 		Logger: log,
 	})

@@ -52,6 +52,10 @@ type Config struct {
 	// Refused is called for each file that Check found to be wrong; nil is nobody.
 	Refused func()
 
+	// Kept is called for each file that was filled, checked and kept, with the name of the upstream that
+	// served it, as goproxy.Avoid knows it; nil is nobody.
+	Kept func(req goproxy.Request, from string)
+
 	// How long a mutable answer is good after an upstream gave it, and how long an
 	// absent file is believed to be absent. 0 is the default: one minute; negative is
 	// never, so that an upstream is asked each time.

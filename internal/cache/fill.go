@@ -181,7 +181,7 @@ func (f *fill) once(ctx context.Context, avoid *goproxy.Avoid) (again bool, err 
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
-	f.keep(sp)
+	f.keep(sp, avoid.Last())
 	return false, nil
 }
 
@@ -198,11 +198,14 @@ func (f *fill) mismatch(avoid *goproxy.Avoid, err error) bool {
 	return true
 }
 
-// keep gives a verified file to the store and to those who wait for its last bytes.
-func (f *fill) keep(sp *spool) {
+// keep gives a verified file, which came from an upstream, to the store and to those who wait for its last bytes.
+func (f *fill) keep(sp *spool, from string) {
 	kept := sp.commit(f.name, f.mod)
 	if kept != nil {
 		f.c.log.Warn("answered, but not kept in the cache", logAttrs(f.req, "err", kept)...)
+	}
+	if kept == nil && f.c.cfg.Kept != nil {
+		f.c.cfg.Kept(f.req, from)
 	}
 	f.c.forgetAbsent(f.name)
 	f.change(func() { f.verified, f.total, f.notKept = true, sp.Size(), kept })

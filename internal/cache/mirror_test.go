@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -218,3 +219,24 @@ func (e tried) Final() bool   { return true }
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// TestKept tells who served what was kept: who served wrong bytes before counts for nothing, and hits are nobody's news.
+func TestKept(t *testing.T) {
+	good := []byte("module example.com/m\n")
+	for name, join := range map[string]func(first, second goproxy.Source) goproxy.Source{"chain": chained, "set": setOf} {
+		first, second := newUpstream(), newUpstream()
+		first.files[modName], second.files[modName] = []byte("module example.com/other\n"), good
+		var kept []string
+		c := newCache(t, cache.Config{Check: refuse(good), Source: join(first, second), Kept: func(req goproxy.Request, from string) {
+			kept = append(kept, req.String()+" "+from)
+		}})
+		for range 2 {
+			if got, _, err := read(t, c, modName); err != nil || got != string(good) {
+				t.Fatalf("%s: %d bytes, %v", name, len(got), err)
+			}
+		}
+		if want := []string{mustParse(t, modName).String() + " second"}; !slices.Equal(kept, want) {
+			t.Errorf("%s: kept %q, want %q", name, kept, want)
+		}
+	}
+}

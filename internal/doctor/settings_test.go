@@ -530,7 +530,7 @@ func FuzzSetMeantProxies(f *testing.F) {
 // FuzzSetProxies: what goferry itself takes for a list of upstreams is not called refused, and a list
 // that is written anew is the same list.
 func FuzzSetProxies(f *testing.F) {
-	for _, s := range []string{"https://goproxy.cn,direct", "a.b|c.d,off", " , ,x", "http://127.0.0.1:1|file:///m", "direct,https://a.b", "//a", "https://a;b"} {
+	for _, s := range []string{"https://goproxy.cn,direct", "a.b|c.d,off", " , ,x", "http://127.0.0.1:1|file:///m", "direct,https://a.b", "//a", "https://a;b", "tp/0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
@@ -548,7 +548,8 @@ func FuzzSetProxies(f *testing.F) {
 		for i, u := range ups {
 			// A host that no name server can know is another matter than a list that is refused.
 			noHost := i < len(list) && list[i].URL != nil && (list[i].URL.Hostname() == "" || strings.ContainsFunc(list[i].URL.Hostname(), setNoHost))
-			if i < len(list) && list[i].Bad && !noHost {
+			mistyped := i < len(list) && setSchemeAlone.MatchString(list[i].Raw) // "ttp//a.b": nobody's host is called so
+			if i < len(list) && list[i].Bad && !noHost && !mistyped {
 				t.Errorf("%q: the entry %q is taken, and was called bad", value, u.URL)
 			}
 		}
