@@ -137,12 +137,11 @@ func targetFault(err error) error {
 	if !errors.As(err, &te) {
 		return err
 	}
-	args := []any{"Target", te.Text, "Part", te.Part, "Near", strings.Join(te.Near, ", "), "Cmd", "goferry build"}
-	hint := "build.hint.target"
+	code := "build.error.target-" + te.Kind
 	if len(te.Near) > 0 {
-		hint = "hint.did-you-mean"
+		return &fault{code: code, args: []any{"Target", te.Text, "Part", te.Part, "Near", strings.Join(te.Near, ", ")}, hint: "hint.did-you-mean", exit: 2, err: err}
 	}
-	return &fault{code: "build.error.target-" + te.Kind, args: args, hint: hint, exit: 2, err: err}
+	return &fault{code: code, args: []any{"Target", te.Text, "Part", te.Part, "Cmd", "goferry build"}, hint: "build.hint.target", exit: 2, err: err}
 }
 
 // build builds, with a module proxy of its own for what is to be fetched, and says what came of it.

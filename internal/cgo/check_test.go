@@ -53,16 +53,16 @@ func check(t *testing.T, o CheckOptions) CheckReport {
 }
 
 var (
-	linux   = Target{OS: "linux", Arch: "amd64"}
-	musl    = Target{OS: "linux", Arch: "amd64", Libc: "musl"}
-	windows = Target{OS: "windows", Arch: "amd64"}
-	darwin  = Target{OS: "darwin", Arch: "arm64"}
+	linux  = Target{OS: "linux", Arch: "amd64"}
+	musl   = Target{OS: "linux", Arch: "amd64", Libc: "musl"}
+	win64  = Target{OS: "windows", Arch: "amd64"}
+	darwin = Target{OS: "darwin", Arch: "arm64"}
 )
 
 // TestCheck looks at a project with a package of each kind.
 func TestCheck(t *testing.T) {
 	dir := project(t, "kinds")
-	rep := check(t, CheckOptions{Dir: dir, Targets: []Target{linux, musl, windows}})
+	rep := check(t, CheckOptions{Dir: dir, Targets: []Target{linux, musl, win64}})
 	if rep.Module != "example.com/kinds" || rep.Packages != 12 || rep.Host == "" || rep.CC == "" {
 		t.Errorf("module %q, %d packages, host %q, cc %q", rep.Module, rep.Packages, rep.Host, rep.CC)
 	}
@@ -136,7 +136,7 @@ func TestCheckOne(t *testing.T) {
 		{"./plain", nil, linux, StateSame, NowPlain, ""},
 		{"./other", nil, linux, StateOther, NowWithout, ""},
 		{"./other", []string{"purego"}, linux, StateSame, NowPlain, ""},
-		{"./other", nil, windows, StateSame, NowPlain, ""},
+		{"./other", nil, win64, StateSame, NowPlain, ""},
 		{"./stub", nil, linux, StateStub, NowPartly, ""},
 		{"./less", nil, linux, StateLess, NowPartly, ""},
 		{"./cmd/lost", nil, linux, StateFails, NowNot, ""},
@@ -161,7 +161,7 @@ func TestCheckOne(t *testing.T) {
 // TestCheckBothWays tells what cgo has nothing to do with from what it has.
 func TestCheckBothWays(t *testing.T) {
 	dir := project(t, "both")
-	rep := check(t, CheckOptions{Dir: dir, Targets: []Target{linux, windows}})
+	rep := check(t, CheckOptions{Dir: dir, Targets: []Target{linux, win64}})
 	want := [][]CgoFailure{nil, {
 		{Package: "example.com/both/onlylinux", Reason: "excluded", By: "example.com/both/needs", Anyway: true},
 		{Package: "example.com/both/kill", Reason: "compile", Said: "kill/kill.go:9:23: undefined: syscall.Kill", Anyway: true},
@@ -205,7 +205,7 @@ func TestCheckErrors(t *testing.T) {
 			cancel()
 		}
 	}
-	if _, err := c.Check(ctx, CheckOptions{Dir: project(t, "kinds"), Targets: []Target{linux, windows, darwin}}); !errors.Is(err, context.Canceled) {
+	if _, err := c.Check(ctx, CheckOptions{Dir: project(t, "kinds"), Targets: []Target{linux, win64, darwin}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 	none := &Checker{Runner: &gocmd.Runner{Env: []string{"PATH=" + empty}}}
@@ -224,7 +224,7 @@ func TestCheckProgress(t *testing.T) {
 		}
 		last, of = done, total
 	}
-	if _, err := c.Check(t.Context(), CheckOptions{Dir: project(t, "both"), Targets: []Target{linux, windows}}); err != nil || last != of || of == 0 {
+	if _, err := c.Check(t.Context(), CheckOptions{Dir: project(t, "both"), Targets: []Target{linux, win64}}); err != nil || last != of || of == 0 {
 		t.Errorf("%d of %d, %v", last, of, err)
 	}
 }
