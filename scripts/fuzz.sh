@@ -21,6 +21,11 @@ xargs -n 2 -P "$cores" sh -c '
 		echo "fuzz: $1 $2: $(echo "$out" | grep -oE "execs: [0-9]+" | tail -n 1)"
 		exit 0
 	}
+	# Before Go 1.27 a target that is amid an input when its time is up may end so (golang/go#75804). A real failure leaves its input.
+	if echo "$out" | grep -qx "    context deadline exceeded" && ! echo "$out" | grep -q "Failing input"; then
+		echo "fuzz: $1 $2: out of time amid an input: $(echo "$out" | grep -oE "execs: [0-9]+" | tail -n 1)"
+		exit 0
+	fi
 	echo "fuzz: $1 $2 fails:"
 	echo "$out"
 	exit 1

@@ -120,6 +120,7 @@ type recording struct {
 	tell    func(what string) // what is asked now
 	log     *slog.Logger
 	warm    func(ctx context.Context, paths []string) error // asks for the lists of modules, many at a time
+	settle  func(ctx context.Context) error                 // waits until all that the go command was given is noted
 	halt    func() error                                    // says whether to go on after a run: not where something is missing
 	notes   []string                                        // what the go command has against a project; the far side will say the same
 	edges   []bundle.Edge
@@ -164,7 +165,7 @@ func (a *app) newRecording(ctx context.Context, f *ferry, url, dir string, rec *
 	if err != nil {
 		return nil, err
 	}
-	r := &recording{a: a, log: f.log, rec: rec, dir: dir, flags: ownFlags(set["GOFLAGS"]), tell: func(string) {}, halt: func() error { return nil }, warm: func(context.Context, []string) error { return nil }}
+	r := &recording{a: a, log: f.log, rec: rec, dir: dir, flags: ownFlags(set["GOFLAGS"]), tell: func(string) {}, settle: f.busy.wait, halt: func() error { return nil }, warm: func(context.Context, []string) error { return nil }}
 	goenv := filepath.Join(dir, "env")
 	if err := os.WriteFile(goenv, withoutGobin(set["GOENV"]), 0o666); err != nil {
 		return nil, err
@@ -244,6 +245,9 @@ func (r *recording) golang(ctx context.Context, dir string, env []string, out io
 	}
 	res, err := r.a.runner.Run(ctx, gocmd.Cmd{Name: "go", Args: args, Dir: dir, Env: append(slices.Clone(r.env), env...), Stdout: out})
 	if err != nil {
+		return err
+	}
+	if err := r.settle(ctx); err != nil {
 		return err
 	}
 	r.log.Debug("go command ran", "args", strings.Join(args, " "), "dur", res.Duration, "code", res.ExitCode)

@@ -157,6 +157,8 @@ func (a *app) mux(f *ferry, url string) http.Handler {
 		case strings.HasPrefix(r.URL.Path, "/sumdb/"):
 			sums.ServeHTTP(w, r)
 		default:
+			f.busy.begin()
+			defer f.busy.end() // also where an answer is cut off, by a panic
 			f.handler.ServeHTTP(w, r)
 		}
 	}))

@@ -47,6 +47,7 @@ type ferry struct {
 	failures  failures
 	origins   origins
 	handler   *goproxy.Handler
+	busy      busy // answers of handler
 	closers   []io.Closer
 }
 

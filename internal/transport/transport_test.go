@@ -130,6 +130,12 @@ func listen(t *testing.T, handle func(net.Conn)) (addr string) {
 
 func listenAt(t *testing.T, at string, handle func(net.Conn)) (addr string) {
 	t.Helper()
+	return meetAt(t, at, func(net.Conn) bool { return true }, handle)
+}
+
+// meetAt is listenAt with a function that sees connections one after the other, and says which ones are handled.
+func meetAt(t *testing.T, at string, meet func(net.Conn) bool, handle func(net.Conn)) (addr string) {
+	t.Helper()
 	l, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +152,9 @@ func listenAt(t *testing.T, at string, handle func(net.Conn)) (addr string) {
 			mu.Lock()
 			open = append(open, conn)
 			mu.Unlock()
+			if !meet(conn) {
+				continue
+			}
 			wg.Go(func() {
 				defer conn.Close()
 				handle(conn)

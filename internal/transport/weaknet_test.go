@@ -80,20 +80,31 @@ type site struct {
 	port string
 	mu   sync.Mutex
 	met  map[string]int // connections, by address
+
+	counted chan struct{} // told of the connection of visits
 }
 
-func newSite(t *testing.T) *site { return &site{t: t, met: map[string]int{}} }
+// counter is the address that visits comes from.
+var counter = net.IPv4(127, 0, 0, 9)
+
+func newSite(t *testing.T) *site {
+	return &site{t: t, met: map[string]int{}, counted: make(chan struct{}, 1)}
+}
 
 // at serves each connection to ip with handle.
 func (s *site) at(ip string, handle func(net.Conn)) {
 	s.t.Helper()
-	count := func(conn net.Conn) {
+	meet := func(conn net.Conn) bool {
+		if from := conn.RemoteAddr().(*net.TCPAddr); from.IP.Equal(counter) {
+			s.counted <- struct{}{}
+			return false
+		}
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.met[ip]++
-		s.mu.Unlock()
-		handle(conn)
+		return true
 	}
-	_, port, err := net.SplitHostPort(listenAt(s.t, net.JoinHostPort(ip, s.portOr0()), count))
+	_, port, err := net.SplitHostPort(meetAt(s.t, net.JoinHostPort(ip, s.portOr0()), meet, handle))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -107,8 +118,13 @@ func (s *site) portOr0() string {
 	return s.port
 }
 
-// visits is how many connections ip got.
+// visits is how many connections ip got: connections are taken in their order, so all of those that were made before this one are counted.
 func (s *site) visits(ip string) int {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: counter}}
+	if conn, err := d.DialContext(s.t.Context(), "tcp", net.JoinHostPort(ip, s.port)); err == nil {
+		defer conn.Close()
+		<-s.counted
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.met[ip]
