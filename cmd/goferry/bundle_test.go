@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -135,10 +134,7 @@ func TestBundleForged(t *testing.T) {
 // continues; the last one has everything. GOFERRY_KILLS says how many moments: 100 take a minute.
 func TestBundleImportKilled(t *testing.T) {
 	t.Parallel()
-	kills := 25
-	if n, err := strconv.Atoi(os.Getenv("GOFERRY_KILLS")); err == nil {
-		kills = n
-	}
+	kills := killsOr(25)
 	r := newRig(t)
 	var modules []string
 	for i := range 150 {

@@ -172,7 +172,7 @@ func (a *app) create(cmd *cobra.Command, cfg *config.Config, job *createJob) (er
 	t := newTally()
 	t.also = rec.answered
 	var made *creation
-	err = a.proxied(ctx, cfg, newLogger(show, cfg, quietLevel(cfg)), t, nil, func(serving context.Context, f *ferry, url string) error {
+	err = a.proxied(ctx, cfg, newLogger(show, cfg, quietLevel(cfg)), t, func(f *ferry) { f.busy = new(busy) }, func(serving context.Context, f *ferry, url string) error {
 		serving, stop := context.WithCancel(serving)
 		guessed := make(chan error, 1)
 		if guess := f.guess(); guess != nil {

@@ -130,11 +130,6 @@ func (r *bundleEnv) variables(cfg *config.Config) ([]variable, error) {
 	return vars, nil
 }
 
-// hasVuln reports whether govulncheck's database is in the bundle.
-func (b *openBundle) hasVuln() bool {
-	return slices.ContainsFunc(b.Manifest().Entries, func(e bundle.Entry) bool { return strings.HasPrefix(e.Name, bundle.VulnFolder) })
-}
-
 // proxy is GOPROXY, and the address of govulncheck's database where a bundle has it.
 func (r *bundleEnv) proxy(cfg *config.Config) (proxy, vuln string, err error) {
 	base := strings.TrimSuffix(r.url, "/")

@@ -43,6 +43,11 @@ func (b *openBundle) label() string { return b.Name() }
 // day is the date of a bundle.
 func (b *openBundle) day() string { return b.Manifest().Time.UTC().Format("2006-01-02") }
 
+// hasVuln reports whether govulncheck's database is in the bundle.
+func (b *openBundle) hasVuln() bool {
+	return slices.ContainsFunc(b.Manifest().Entries, func(e bundle.Entry) bool { return strings.HasPrefix(e.Name, bundle.VulnFolder) })
+}
+
 // hasModules reports whether the manifest names a file of the module.
 func (b *openBundle) hasModule(path string) bool {
 	return slices.ContainsFunc(b.Manifest().Modules, func(m bundle.Module) bool { return m.Path == path })

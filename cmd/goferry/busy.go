@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"sync"
 )
 
@@ -11,6 +12,15 @@ type busy struct {
 	mu   sync.Mutex
 	n    int
 	idle chan struct{} // closed when n falls to 0; nil while nobody waits
+}
+
+// watch counts the answers of h.
+func (b *busy) watch(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.begin()
+		defer b.end() // also where an answer is cut off, by a panic
+		h.ServeHTTP(w, r)
+	})
 }
 
 func (b *busy) begin() {

@@ -34,14 +34,19 @@ type crash struct {
 	answers atomic.Int64                 // that came whole
 }
 
+// killsOr is how often a test kills: n times, or as GOFERRY_KILLS says.
+func killsOr(n int) int {
+	if env, err := strconv.Atoi(os.Getenv("GOFERRY_KILLS")); err == nil {
+		return env
+	}
+	return n
+}
+
 // TestCrash kills a server at random moments of many fills, and starts another over the same
 // cache, again and again (GOFERRY_KILLS: how often). Whatever is in the cache is whole, and unfinished files do not stay.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	kills := 100
-	if n, err := strconv.Atoi(os.Getenv("GOFERRY_KILLS")); err == nil {
-		kills = n
-	}
+	kills := killsOr(100)
 	seed := *crashSeed
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -29,7 +29,7 @@ const (
 // origins remembers, beside the cache, where its files came from. The zero value is ready; it is a note for people and no more.
 type origins struct {
 	mu    sync.Mutex
-	fresh map[string]origin // of this run, by path@version
+	fresh map[string]origin // not left in the file yet, by path@version; at most maxOrigins
 }
 
 // kept notes who served a file that has been verified and kept.
@@ -45,7 +45,9 @@ func (o *origins) kept(req goproxy.Request, from string) {
 	if o.fresh == nil {
 		o.fresh = map[string]origin{}
 	}
-	o.add(o.fresh, req.Path+"@"+req.Version, origin{from, time.Now().UTC().Truncate(time.Second), req.Kind == goproxy.Zip})
+	if name := req.Path + "@" + req.Version; len(o.fresh) < maxOrigins {
+		o.add(o.fresh, name, origin{from, time.Now().UTC().Truncate(time.Second), req.Kind == goproxy.Zip})
+	}
 }
 
 // add lets who served the zip stand: it is what is built.
@@ -55,7 +57,7 @@ func (o *origins) add(to map[string]origin, name string, n origin) {
 	}
 }
 
-// merged is what was known before with what this run adds.
+// merged is what was known before with what is fresh.
 func (o *origins) merged(before map[string]origin) map[string]origin {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -75,20 +77,23 @@ func (o *origins) merged(before map[string]origin) map[string]origin {
 }
 
 // allOrigins is what is known of every module version, by path@version.
-func (f *ferry) allOrigins() map[string]origin {
-	var before map[string]origin
+func (f *ferry) allOrigins() map[string]origin { return f.origins.merged(f.oldOrigins()) }
+
+// oldOrigins is what the file has.
+func (f *ferry) oldOrigins() (before map[string]origin) {
 	f.recall(originsFile, func(file *os.File) error { return json.NewDecoder(io.LimitReader(file, 64<<20)).Decode(&before) })
-	return f.origins.merged(before)
+	return before
 }
 
-// rememberOrigins leaves them for the next run. Two runs that end at the same moment may lose notes of one.
+// rememberOrigins leaves what is fresh in the file; a server need not keep it any longer. Two runs that do so at the same
+// moment may lose notes of one.
 func (f *ferry) rememberOrigins() {
 	f.origins.mu.Lock()
-	none := len(f.origins.fresh) == 0
+	left := origins{fresh: f.origins.fresh}
+	f.origins.fresh = nil
 	f.origins.mu.Unlock()
-	if none {
-		return
+	if len(left.fresh) > 0 {
+		all := left.merged(f.oldOrigins())
+		f.leave(originsFile, func(file *os.File) error { return json.NewEncoder(file).Encode(all) })
 	}
-	all := f.allOrigins()
-	f.leave(originsFile, func(file *os.File) error { return json.NewEncoder(file).Encode(all) })
 }

@@ -2,13 +2,41 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/goferry/goferry/internal/config"
 	"github.com/goferry/goferry/internal/goproxy"
 )
+
+// TestRememberOrigins: what is left in the file is known to this run and the next, and not kept in memory.
+func TestRememberOrigins(t *testing.T) {
+	dir := t.TempDir()
+	newFerry := func() *ferry {
+		f := &ferry{cfg: &config.Config{}, log: slog.New(slog.DiscardHandler)}
+		f.cfg.CacheDir = dir
+		return f
+	}
+	f := newFerry()
+	if err := os.MkdirAll(f.stateFile(""), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"v1.0.0", "v1.1.0"} {
+		f.origins.kept(goproxy.Request{Path: "example.com/m", Version: version, Kind: goproxy.Zip}, "a")
+		f.rememberOrigins()
+		if len(f.origins.fresh) != 0 {
+			t.Errorf("%d notes stay in memory", len(f.origins.fresh))
+		}
+	}
+	f.origins.kept(goproxy.Request{Path: "example.com/m", Version: "v1.2.0", Kind: goproxy.Zip}, "b")
+	if ours, next := f.allOrigins(), newFerry().allOrigins(); len(ours) != 3 || len(next) != 2 || next["example.com/m@v1.0.0"].From != "a" {
+		t.Errorf("this run knows %v, the next one %v", ours, next)
+	}
+}
 
 // TestOrigins: who served the zip stands, lists and queries are of nobody, and the oldest notes make room.
 func TestOrigins(t *testing.T) {

@@ -129,7 +129,7 @@ func (r *reader) follow(t *testing.T, line string) {
 			t.Fatalf("goferry is %s, not the one that was installed", got)
 		}
 	case line == "make test": // not for real: this is one of the tests
-		if out := r.do(t, r.root, "make -n test"); !strings.Contains(out, "sh scripts/test-deps.sh") || !strings.Contains(out, " ./...\n") {
+		if out := r.do(t, r.root, "make -n test"); !strings.Contains(out, "sh scripts/test-deps.sh") || !strings.Contains(out, "go test -parallel 4 ./...\n") {
 			t.Errorf("make test does %s", out)
 		}
 		r.do(t, r.root, "sh scripts/test-deps.sh")

@@ -150,6 +150,10 @@ func redacted(ups []goproxy.Upstream) []goproxy.Upstream {
 func (a *app) mux(f *ferry, url string) http.Handler {
 	home := web.Home(a.p, url)
 	sums := server.Wrap(sumdb.Handler{Client: f.sums, Explain: func(err error) []string { return a.explainSums(f, err) }}, server.Observe(f.observeSums))
+	var modules http.Handler = f.handler
+	if f.busy != nil {
+		modules = f.busy.watch(f.handler)
+	}
 	m := server.NewMux(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/":
@@ -157,9 +161,7 @@ func (a *app) mux(f *ferry, url string) http.Handler {
 		case strings.HasPrefix(r.URL.Path, "/sumdb/"):
 			sums.ServeHTTP(w, r)
 		default:
-			f.busy.begin()
-			defer f.busy.end() // also where an answer is cut off, by a panic
-			f.handler.ServeHTTP(w, r)
+			modules.ServeHTTP(w, r)
 		}
 	}))
 	h := a.health(f)

@@ -47,7 +47,7 @@ type ferry struct {
 	failures  failures
 	origins   origins
 	handler   *goproxy.Handler
-	busy      busy // answers of handler
+	busy      *busy // answers of handler, where somebody waits for them; else nil
 	closers   []io.Closer
 }
 

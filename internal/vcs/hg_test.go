@@ -122,8 +122,8 @@ func TestMercurial(t *testing.T) {
 
 	missing, there, unsure := goproxy.ErrNotExist, errTryAgain, goproxy.ErrUnavailable
 	testExplain(t, s, []explained{
-		{info(path+"/sub", "v0.1.0"), there, unsure}, {info(path, "v1.0.9"), missing, missing}, // each takes some 20 runs of hg
-		{mod(path, "v0.0.0-20240102040405-"+first[:12]), there, unsure},
+		{list(path), there, unsure}, {info(path+"/sub", "v0.1.0"), there, unsure}, {info(path, "v1.0.9"), missing, missing},
+		{mod(path, "v0.0.0-20240102040405-"+first[:12]), there, unsure}, {latest("vanity.test/empty"), missing, missing},
 	})
 
 	// The go command answers from what it has fetched before. A list that nobody confirms is no list.
