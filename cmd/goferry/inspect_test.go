@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -48,7 +51,7 @@ func TestInspectCodes(t *testing.T) {
 		"inspect.reason-":        {codesIn(t, `(?m)^\t[A-Z]\w+\s+= "([a-z-]+-[a-z]+)"\s+// `), 12},
 		"inspect.unmet-":         {codesIn(t, `(?:code, detail = |return |code = )"([a-z]+-[a-z-]*[a-z])"`), 15},
 		"inspect.error.looks-":   {codesIn(t, `Looks: "([a-z0-9-]+)"`), 5},
-		"inspect.advice-":        {strings.Fields("pure-go static old-glibc static-c library dylib interpreter msvc static-dll static-dll-c old-go sign"), 12},
+		"inspect.advice-":        {strings.Fields("pure-go static old-glibc static-c other-libc library dylib interpreter msvc static-dll static-dll-c old-go sign"), 13},
 		"inspect.error.require-": {strings.Fields("unknown value platform"), 3},
 	} {
 		if len(want.codes) < want.least {
@@ -63,11 +66,6 @@ func TestInspectCodes(t *testing.T) {
 	for _, name := range []string{"pie", "nx", "relro", "stripped"} {
 		if !p.Has("inspect.unmet-no-" + name) {
 			t.Errorf("no message for a broken promise %s", name)
-		}
-	}
-	for _, system := range []string{"linux", "windows", "darwin", "freebsd"} {
-		if !p.Has("inspect.runs-everywhere-" + system) {
-			t.Errorf("no message for what runs everywhere on %s", system)
 		}
 	}
 }
@@ -137,8 +135,8 @@ func TestInspectBlock(t *testing.T) {
 	}{
 		{exe, []string{"x: Windows program for amd64, 2.5 MB\n", "runs on          nowhere as it is\n", "does not run on  Windows, Windows Server: Windows does not bring libwinpthread-1.dll\n",
 			"needs            KERNEL32.dll, libwinpthread-1.dll, d3d9.dll (on first use)\n", "protections      NX, ASLR; without CFG\n", "what helps       link them in (-static)"}},
-		{mac, []string{"macOS 11–26: it has no signature", "codesign -s - x\n"}},
-		{both, []string{"macOS program for arm64, amd64, 0 B\n", "runs on          macOS 10.13+\n", "contains  "}[:2]},
+		{mac, []string{"macOS 11–27: it has no signature", "codesign -s - x\n"}},
+		{both, []string{"macOS program for arm64, amd64, 0 B\n", "runs on     macOS 10.13–26\n", "contains  "}[:2]},
 		{cpp, []string{"Linux program for arm/v7, dynamic with glibc", "may run on       Debian 12+, Ubuntu 22.04+", ": it also needs libz.so.1\n", "it asks for GLIBCXX_3.4.30 (a, b, c, …)", "--target linux/arm/v7/musl --static"}},
 	} {
 		got := blockOf(text.English, "x", tt.i, false)
@@ -152,6 +150,43 @@ func TestInspectBlock(t *testing.T) {
 			if n := text.Columns(strings.TrimSuffix(line, "\n")); n > helpColumns {
 				t.Errorf("%d columns: %s", n, line)
 			}
+		}
+	}
+}
+
+// TestAdvice: what helps depends on what is missing, and on what a file is.
+func TestAdvice(t *testing.T) {
+	pe := func(dlls ...string) *binary.Info {
+		i := &binary.Info{Format: binary.PE, Kind: binary.Executable, OS: "windows", Arch: "amd64"}
+		for _, d := range dlls {
+			i.Libraries = append(i.Libraries, binary.Library{Name: d})
+		}
+		return i
+	}
+	library := &binary.Info{Format: binary.ELF, Kind: binary.Shared, OS: "linux", Arch: "amd64", Libc: "gnu", Libraries: []binary.Library{{Name: "libc.so.6"}},
+		Floors: []binary.Floor{{Name: "glibc", Version: "2.34"}}, Go: &binary.GoInfo{Version: "go1.26.8", Cgo: new(true)}}
+	for want, i := range map[string]*binary.Info{
+		"msvc": pe("MSVCR90.dll", "msvcrt.dll"), "static-dll-c": pe("libwinpthread-1.dll", "msvcrt.dll"), "old-glibc other-libc": library,
+	} {
+		if got := strings.Join(adviceFor(i, binary.Judge(i)), " "); got != want {
+			t.Errorf("%v: %q, want %q", i.Libraries, got, want)
+		}
+	}
+}
+
+// TestInspectFault: a file that changes is told from a damaged one, and its name is no order to a terminal.
+func TestInspectFault(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		code string
+	}{
+		{fmt.Errorf("reading at byte 1: %w", io.ErrUnexpectedEOF), "inspect.error.changed"},
+		{&binary.NotBinaryError{Looks: "debug"}, "inspect.error.looks-debug"},
+		{errIrregular, "inspect.error.irregular"},
+	} {
+		var f *fault
+		if err := binaryFault("x\x1b[2J", tt.err); !errors.As(err, &f) || f.code != tt.code || strings.Contains(fmt.Sprint(f.args...), "\x1b") {
+			t.Errorf("%v: %#v", tt.err, f)
 		}
 	}
 }
@@ -180,7 +215,8 @@ func TestRunsOnText(t *testing.T) {
 		{program("linux", "gnu", "amd64", "libc.so.6", "libfoo.so.1"), "nowhere as it is: it also needs libfoo.so.1"},
 		{program("windows", "", "amd64", "kernel32.dll"), "Windows 7+"},
 		{program("windows", "", "amd64", "foo.dll"), "nowhere as it is"},
-		{program("darwin", "", "amd64", "/usr/lib/libSystem.B.dylib"), "macOS 10.13+"},
+		{program("windows", "", "arm64", "kernel32.dll"), "Windows 10+"},
+		{program("darwin", "", "amd64", "/usr/lib/libSystem.B.dylib"), "macOS 10.13–26"}, {program("darwin", "", "arm64", "/usr/lib/libSystem.B.dylib"), "macOS 11+"},
 		{program("linux", "", "vax"), ""}, {program("plan9", "", "amd64"), ""},
 	} {
 		if got := a.runsOnText(binary.Judge(tt.i)); got != tt.want {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -23,7 +24,7 @@ func (a *app) inspectCmd() *cobra.Command {
 		return a.inspect(cmd, job, args)
 	})
 	a.jsonFlag(cmd)
-	cmd.Flags().StringSliceVar(&job.require, "require", nil, a.p.T("inspect.flag-require"))
+	cmd.Flags().StringArrayVar(&job.require, "require", nil, a.p.T("inspect.flag-require"))
 	cmd.Flags().BoolVarP(&job.verbose, "verbose", "v", false, a.p.T("inspect.flag-verbose"))
 	return cmd
 }
@@ -111,12 +112,14 @@ func (a *app) inspectError(err error) *inspectError {
 // parseRequirements reads what --require was given; the error is a fault.
 func parseRequirements(list []string) ([]binary.Requirement, error) {
 	var promises []binary.Requirement
-	for _, text := range list {
-		r, err := binary.ParseRequirement(text)
-		if err != nil {
-			return nil, requirementFault(err)
+	for _, given := range list { // nothing given as a promise is an unset variable of a script, which would check nothing
+		for text := range strings.SplitSeq(given, ",") {
+			r, err := binary.ParseRequirement(text)
+			if err != nil {
+				return nil, requirementFault(err)
+			}
+			promises = append(promises, r)
 		}
-		promises = append(promises, r)
 	}
 	return promises, nil
 }
@@ -195,6 +198,9 @@ func readBinary(name string) (*binary.Info, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if st, err = f.Stat(); err != nil { // of what was opened, whatever had the name before
+		return nil, err
+	}
 	return binary.Read(f, st.Size())
 }
 
@@ -203,7 +209,7 @@ func binaryFault(name string, err error) error {
 	var nb *binary.NotBinaryError
 	var damaged *binary.DamagedError
 	fail := func(exit int, code, hint string, more ...any) error {
-		return &fault{code: code, args: append([]any{"File", name, "Err", plain(err)}, more...), hint: hint, exit: exit, err: err}
+		return &fault{code: code, args: append([]any{"File", printable(name), "Err", plain(err)}, more...), hint: hint, exit: exit, err: err}
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -212,6 +218,8 @@ func binaryFault(name string, err error) error {
 		return fail(2, "inspect.error.folder", "inspect.hint.folder")
 	case errors.Is(err, errIrregular):
 		return fail(2, "inspect.error.irregular", "inspect.hint.absent")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fail(1, "inspect.error.changed", "inspect.hint.changed")
 	case errors.As(err, &nb):
 		code := "inspect.error.looks-" + nb.Looks
 		switch nb.Looks {

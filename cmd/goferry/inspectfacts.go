@@ -32,10 +32,13 @@ func (p *inspectPage) needs() {
 	var floors []string
 	for _, f := range i.Floors {
 		if p.verbose && len(f.Symbols) > 0 {
-			p.row("inspect.row-floor", f.Name+" "+f.Version+": "+strings.Join(f.Symbols, ", "))
+			p.row("inspect.row-floor", strings.TrimSpace(f.Name+" "+f.Version)+": "+strings.Join(f.Symbols, ", "))
 			continue
 		}
-		floors = append(floors, f.Name+" "+f.Version)
+		floors = append(floors, strings.TrimSpace(f.Name+" "+f.Version))
+	}
+	if arm := i.Arch == "arm" && i.CPU > strings.Split(i.Detail, ",")[0]; arm || i.CPU != "" && i.CPU != i.Detail && i.Arch == "amd64" {
+		floors = append(floors, a.p.T("inspect.cpu", "CPU", i.Arch+" "+i.CPU))
 	}
 	p.row("inspect.row-floor", p.list(floors))
 	if !p.verbose {

@@ -180,7 +180,7 @@ func (p *inspectPage) verdicts(list []binary.Verdict) {
 	names := binary.PlatformNames(verdictsThat(list, binary.Runs), true)
 	switch {
 	case p.i.OS == "linux" && !p.verbose && everywhere(list):
-		p.row("inspect.row-runs", a.p.T("inspect.runs-any-linux", "Arch", p.i.Arch))
+		p.row("inspect.row-runs", p.anyLinux(names))
 	case len(names) > 0:
 		p.row("inspect.row-runs", p.list(names))
 	default:
@@ -195,6 +195,18 @@ func (p *inspectPage) verdicts(list []binary.Verdict) {
 			p.row(kind.label, a.p.T("inspect.because", "Names", p.list(binary.PlatformNames(g, kind.runs != binary.RunsNot)), "Reason", a.verdictReason(p.i, v)))
 		}
 	}
+}
+
+// anyLinux is what runs on all systems that there are for its architecture, and needs none of them.
+func (p *inspectPage) anyLinux(names []string) string {
+	a := p.a
+	if slices.Contains(names, "RHEL 7+") && slices.Contains(names, "Debian 8+") && slices.Contains(names, "Alpine 3.12+") {
+		return a.p.T("inspect.runs-any-linux", "Arch", p.i.Arch)
+	}
+	if kernel := binary.KernelFloor(p.i); binary.CompareVersions(kernel, "3.10") > 0 {
+		return a.p.T("inspect.runs-linux-since", "Arch", p.i.Arch, "Names", p.list(names), "Kernel", kernel)
+	}
+	return a.p.T("inspect.runs-linux", "Arch", p.i.Arch, "Names", p.list(names))
 }
 
 // everywhere reports whether a program runs on all systems that there are for its architecture.
@@ -224,7 +236,7 @@ func groupVerdicts(list []binary.Verdict) [][]binary.Verdict {
 
 // verdictReason says why a program does not run, or on what it depends.
 func (a *app) verdictReason(i *binary.Info, v binary.Verdict) string {
-	floor := map[string]string{binary.GlibcTooOld: "glibc", binary.LibstdcxxTooOld: "libstdc++", binary.LibgccTooOld: "libgcc"}[v.Reason]
+	floor := map[string]string{binary.GlibcTooOld: "glibc", binary.LibstdcxxTooOld: "libstdc++", binary.LibgccTooOld: "libgcc", binary.MuslTooOld: "musl", binary.GlibcPrivate: "GLIBC_PRIVATE"}[v.Reason]
 	if strings.HasPrefix(v.Detail, "CXXABI_") {
 		floor = "CXXABI"
 	}
@@ -237,6 +249,9 @@ func (a *app) verdictReason(i *binary.Info, v binary.Verdict) string {
 		detail += ")"
 	}
 	libc := map[string]string{"gnu": "glibc"}[v.Platform.Libc]
+	if v.Reason == binary.WrongLibc && i.Kind == binary.Shared {
+		return printable(a.p.T("inspect.reason-wrong-libc-library", "Detail", detail, "Libc", cmp.Or(libc, v.Platform.Libc)))
+	}
 	return printable(a.p.T("inspect.reason-"+v.Reason, "Detail", detail, "Libc", cmp.Or(libc, v.Platform.Libc)))
 }
 
@@ -267,8 +282,8 @@ func (a *app) runsOnText(list []binary.Verdict) string {
 	}
 	good := verdictsThat(list, binary.Runs)
 	switch {
-	case len(good) == len(list):
-		return a.p.T("inspect.runs-everywhere-" + list[0].Platform.OS)
+	case len(good) == len(list) && list[0].Platform.OS == "linux":
+		return a.p.T("inspect.runs-everywhere-linux")
 	case len(good) > 0:
 		most := slices.DeleteFunc(slices.Clone(good), func(v binary.Verdict) bool { return !slices.Contains(known, v.Platform.Family) })
 		if len(most) == 0 {
@@ -297,17 +312,20 @@ func adviceFor(i *binary.Info, list []binary.Verdict) []string {
 		}
 	}
 	cgo := i.Go != nil && i.Go.Cgo != nil && *i.Go.Cgo
-	add("pure-go", cgo && i.OS == "linux" && !i.Static && onlyLibc(i))
-	old := has[binary.GlibcTooOld] || has[binary.LibstdcxxTooOld] || has[binary.LibgccTooOld]
-	add("static", i.Go != nil && (old || has[binary.NoLibc] || i.OS == "linux" && has[binary.WrongLibc]))
+	program := i.Kind != binary.Shared // a library takes the C library of the program that loads it
+	add("pure-go", cgo && program && i.OS == "linux" && !i.Static && onlyLibc(i))
+	old := has[binary.GlibcTooOld] || has[binary.LibstdcxxTooOld] || has[binary.LibgccTooOld] || has[binary.MuslTooOld] || has[binary.GlibcPrivate]
+	otherLibc := i.OS == "linux" && has[binary.WrongLibc]
+	add("static", program && i.Go != nil && (old || has[binary.NoLibc] || otherLibc))
 	add("old-glibc", i.Go != nil && has[binary.GlibcTooOld])
-	add("static-c", i.Go == nil && (old || has[binary.NoLibc] || i.OS == "linux" && has[binary.WrongLibc]))
+	add("static-c", program && i.Go == nil && (old || has[binary.NoLibc] || otherLibc))
+	add("other-libc", !program && (old || otherLibc))
 	add("library", i.OS != "darwin" && has[binary.LibraryMissing])
 	add("dylib", i.OS == "darwin" && has[binary.LibraryMissing])
 	add("interpreter", has[binary.InterpreterMissing])
 	runtime := slices.ContainsFunc(i.Libraries, func(l binary.Library) bool {
 		name := strings.ToLower(l.Name)
-		return strings.HasPrefix(name, "vcruntime") || strings.HasPrefix(name, "msvcp1") || strings.HasPrefix(name, "msvcr1")
+		return name != "msvcrt.dll" && slices.ContainsFunc([]string{"vcruntime", "msvcp", "msvcr", "mfc1", "vcomp", "concrt"}, func(p string) bool { return strings.HasPrefix(name, p) })
 	})
 	add("msvc", has[binary.DLLMissing] && runtime)
 	add("static-dll", has[binary.DLLMissing] && !runtime && i.Go != nil)

@@ -34,6 +34,11 @@ type Info struct {
 	Size   int64  `json:"size"`              // of the file in bytes
 	Detail string `json:"variant,omitempty"` // of the architecture, as the targets write it: v7, v3, softfloat; of a Go program always, if it has a variant
 
+	// CPU is the processor that the machine code asks for by the marks of compilers and C libraries, as Detail has it:
+	// ARM: Tag_CPU_arch (v5, v6, v7, v8); amd64: the ISA that the GNU properties say is needed (v2, v3, v4); "" where there
+	// is none. It can be more than Detail: GOARM=6 binds what Go compiles, and a C library for v7 stays one.
+	CPU string `json:"cpu,omitempty"`
+
 	// Static: it asks for no interpreter and no library, so it runs on any system of its kind (ELF: neither
 	// PT_INTERP nor DT_NEEDED; a static PIE is static, too).
 	Static      bool      `json:"static"`
@@ -41,6 +46,7 @@ type Info struct {
 	Libraries   []Library `json:"libraries"`             // that it asks for when it starts, in its order
 	Libc        string    `json:"libc,omitempty"`        // ELF: gnu, musl, bionic, uclibc; PE: msvcrt, ucrt; "" for none or not known
 	Floors      []Floor   `json:"floors"`                // the versions that it asks for at least, one for each set
+	DotNet      string    `json:"dotnet,omitempty"`      // PE: code of .NET, for this version of its runtime (v4.0.30319); "" for others
 	RunPath     []string  `json:"runpath,omitempty"`     // DT_RUNPATH, DT_RPATH, LC_RPATH
 
 	Go        *GoInfo   `json:"go,omitempty"` // nil if Go did not make it
@@ -72,8 +78,8 @@ type Library struct {
 // A Floor is the lowest version of something outside that the program runs with. Versions that are asked for weakly,
 // without which the program starts, do not count.
 type Floor struct {
-	Name    string   `json:"name"`    // glibc, libstdc++ (GLIBCXX), libgcc, macos, ios, windows, kernel; other sets of versions as they are: CXXABI, OPENSSL
-	Version string   `json:"version"` // 2.34, compared number by number
+	Name    string   `json:"name"`    // glibc, musl, libstdc++ (GLIBCXX), libgcc, macos, ios, windows, kernel; other sets of versions as they are: CXXABI, OPENSSL
+	Version string   `json:"version"` // 2.34, compared number by number; "" for GLIBC_PRIVATE, which has no numbers
 	Symbols []string `json:"symbols"` // that ask for it, sorted, at most ten
 }
 
@@ -123,6 +129,9 @@ func Read(r io.ReaderAt, size int64) (i *Info, err error) {
 		}
 	}()
 	i, err = m.read(true)
+	if _, told := errors.AsType[*DamagedError](err); !told && errors.Is(err, errBudget) {
+		err = &DamagedError{Format: m.format, What: err.Error(), Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -57,12 +57,13 @@ func readELF(m *image) (*Info, error) {
 	}
 	f.info.Arch = f.arch()
 	if f.kind == elf.ET_CORE || f.kind == elf.ET_REL {
-		return f.notLoaded(), nil
+		return f.notLoaded(h)
 	}
 	for _, step := range []func() error{
-		func() error { return f.readSegments(h) },
 		func() error { return f.readSections(h) },
-		f.readInterpreter, f.readNotes, f.readDynamic, f.readVersions, f.readLibraries,
+		f.notSplitOff,
+		func() error { return f.readSegments(h) },
+		f.readInterpreter, f.readNotes, f.readDynamic, f.readLibraries, f.readVersions,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -72,13 +73,15 @@ func readELF(m *image) (*Info, error) {
 }
 
 // notLoaded is for files that no system starts: objects and cores. Of a core, cut ones are common and still good.
-func (f *elfFile) notLoaded() *Info {
+func (f *elfFile) notLoaded(h elfHeader) (*Info, error) {
 	f.info.Kind = Object
 	if f.kind == elf.ET_CORE {
 		f.info.Kind = Core
+	} else if err := f.readSections(h); err != nil {
+		return nil, err
 	}
 	f.info.OS = f.system()
-	return f.info
+	return f.info, nil
 }
 
 func (f *elfFile) header() (elfHeader, error) {
@@ -135,7 +138,7 @@ func (f *elfFile) tables() (elfHeader, error) {
 
 // longCounts takes counts that do not fit the header from the first section, where they stand then.
 func (f *elfFile) longCounts(h *elfHeader) error {
-	if h.count != 0 && h.segmentCount != 0xffff && h.names != uint64(elf.SHN_XINDEX) || f.kind == elf.ET_CORE || f.kind == elf.ET_REL {
+	if h.count != 0 && h.segmentCount != 0xffff && h.names != uint64(elf.SHN_XINDEX) || f.kind == elf.ET_CORE {
 		return nil
 	}
 	s, err := f.section(h.sections, h.sectionSize)
@@ -247,6 +250,23 @@ func (f *elfFile) readSections(h elfHeader) error {
 		return firstError(err, bad)
 	}
 	return f.nameSections(h.names, names)
+}
+
+// notSplitOff finds what objcopy --only-keep-debug leaves: the code is still in the table, and not in the file.
+func (f *elfFile) notSplitOff() error {
+	code := false
+	for _, s := range f.sections {
+		if s.flags&elf.SHF_EXECINSTR != 0 && s.size > 0 {
+			if s.kind != elf.SHT_NOBITS {
+				return nil
+			}
+			code = true
+		}
+	}
+	if code {
+		return &NotBinaryError{Looks: "debug"}
+	}
+	return nil
 }
 
 func (f *elfFile) nameSections(table uint64, offsets []uint32) error {

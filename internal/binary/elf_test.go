@@ -100,6 +100,9 @@ func (f *elfFacts) judgeVersions(t *testing.T, file string) {
 			s = []string{m[1], "GLIBC", "2.36"}
 			by["glibc"] = append(by["glibc"], m[1])
 		}
+		if m[1] == "GLIBC_PRIVATE" { // a set without numbers
+			s = []string{m[1], m[1], ""}
+		}
 		if s == nil || strings.Contains(m[2], "WEAK") {
 			continue
 		}
@@ -109,6 +112,9 @@ func (f *elfFacts) judgeVersions(t *testing.T, file string) {
 	}
 	for _, m := range importLine.FindAllStringSubmatch(run(t, nil, "", "readelf", "--dyn-syms", "-W", file), -1) {
 		f.Canary = f.Canary || strings.HasPrefix(m[1], "__stack_chk_fail")
+		if m[2] == "GLIBC_PRIVATE" {
+			by[m[2]] = append(by[m[2]], m[1])
+		}
 		if s := setName.FindStringSubmatch(m[2]); s != nil && f.Floors[floorName(s[1])] == s[2] {
 			by[floorName(s[1])] = append(by[floorName(s[1])], m[1])
 		}

@@ -20,6 +20,7 @@ type elfDynamic struct {
 	flags1             elf.DynFlag1
 	bindNow, textRel   bool
 	soname, debug      bool
+	packed             bool // relocations are packed (DT_RELR)
 
 	wants   map[uint16]elfWant // by number
 	steps   int                // entries read of the list of versions
@@ -117,6 +118,8 @@ func (d *elfDynamic) set(tag elf.DynTag, value uint64) {
 		d.soname = true
 	case elf.DT_DEBUG:
 		d.debug = true
+	case 36: // DT_RELR
+		d.packed = true
 	}
 }
 
@@ -167,10 +170,18 @@ func (f *elfFile) readVersions() error {
 		}
 	}
 	floors, who := f.floors()
+	musl := &Floor{Name: "musl"}
 	if d.symbols != 0 {
-		if err := f.askers(floors, who); err != nil {
+		if err := f.askers(who, musl); err != nil {
 			return err
 		}
+	}
+	if musl.Version != "" && f.libcOfLinks() == "musl" && f.onlyC() {
+		floors = append(floors, musl)
+	}
+	ofC := func(l Library) bool { return strings.HasPrefix(l.Name, "libc.so") } // the C library packs its own, and needs none
+	if d.packed && f.libcOfLinks() == "gnu" && slices.ContainsFunc(f.info.Libraries, ofC) {
+		floors = raise(floors, "glibc", "2.36", "DT_RELR")
 	}
 	for _, fl := range floors {
 		slices.Sort(fl.Symbols)
@@ -285,6 +296,8 @@ func (f *elfFile) floors() ([]*Floor, map[uint16]*Floor) {
 // versionSet splits the name of a version, as GLIBC_2.34, into the name of the floor and the number.
 func versionSet(name string) (set, version string, ok bool) {
 	switch name { // what glibc asks of itself without a number, with the release that brought it
+	case glibcPrivate:
+		return glibcPrivate, "", true
 	case "GLIBC_ABI_DT_RELR":
 		return "glibc", "2.36", true
 	case "GLIBC_ABI_GNU2_TLS", "GLIBC_ABI_GNU_TLS", "GLIBC_ABI_DT_X86_64_PLT":
@@ -305,8 +318,66 @@ func versionSet(name string) (set, version string, ok bool) {
 	return set, version, true
 }
 
+// glibcPrivate is the version of what the parts of glibc use of each other; it is another thing in each release.
+const glibcPrivate = "GLIBC_PRIVATE"
+
+// raise makes version, asked for by symbol, the least one of a set, if it is not lower than that.
+func raise(floors []*Floor, set, version, symbol string) []*Floor {
+	for _, fl := range floors {
+		if fl.Name == set {
+			if compareNumbers(fl.Version, version) < 0 {
+				fl.Version, fl.Symbols = version, []string{symbol}
+			}
+			return floors
+		}
+	}
+	return append(floors, &Floor{Name: set, Version: version, Symbols: []string{symbol}})
+}
+
+// libcOfLinks is the C library by the interpreter, or else by the libraries.
+func (f *elfFile) libcOfLinks() string {
+	libc := libcOf(f.interp)
+	for _, l := range f.info.Libraries {
+		if libc == "" {
+			libc = libcOf(l.Name)
+		}
+	}
+	return libc
+}
+
+// onlyC reports whether no library is asked for that could have functions which the C library lacks.
+func (f *elfFile) onlyC() bool {
+	return !slices.ContainsFunc(f.info.Libraries, func(l Library) bool {
+		base, _, _ := strings.Cut(l.Name, ".")
+		return !slices.Contains(muslNames(), base) && base != "libgcc_s" && base != "libstdc++"
+	})
+}
+
+// muslNames are the libraries that musl's dynamic linker answers to itself, whatever stands behind the point: ldso/dynlink.c,
+// load_library.
+func muslNames() []string {
+	return []string{"libc", "libm", "libpthread", "librt", "libdl", "libutil", "libxnet", "libcrypt", "libresolv"}
+}
+
+// muslSince is the release of musl that brought a function, of those that programs ask for and that are not in all releases
+// (https://git.musl-libc.org/cgit/musl/tree/WHATSNEW). A program that asks for one that is not there does not start.
+func muslSince(name string) string {
+	switch name {
+	case "gettid", "reallocarray", "_Fork":
+		return "1.2.2"
+	case "qsort_r", "pthread_getname_np":
+		return "1.2.3"
+	case "statx", "preadv2", "pwritev2":
+		return "1.2.5"
+	}
+	if strings.HasPrefix(name, "__") && strings.Contains(name, "time") && strings.HasSuffix(strings.TrimSuffix(name, "_r"), "64") {
+		return "1.2.0" // times of 64 bits on machines of 32: __clock_gettime64, __stat_time64
+	}
+	return ""
+}
+
 // askers goes through the imported symbols: who asks for a floor, and whether one of them is the stack protector's.
-func (f *elfFile) askers(floors []*Floor, who map[uint16]*Floor) error {
+func (f *elfFile) askers(who map[uint16]*Floor, musl *Floor) error {
 	d := &f.dynamic
 	off, left, ok := f.fileOffset(d.symbols)
 	if !ok {
@@ -327,6 +398,9 @@ func (f *elfFile) askers(floors []*Floor, who map[uint16]*Floor) error {
 			return false
 		}
 		d.canary = d.canary || strings.HasPrefix(name, "__stack_chk_fail") || name == "__stack_smash_handler"
+		if since := muslSince(name); since != "" && r.b[f.symbolInfo()]>>4 != byte(elf.STB_WEAK) {
+			raiseOne(musl, since, name)
+		}
 		if !versioned {
 			return true
 		}
@@ -341,6 +415,24 @@ func (f *elfFile) askers(floors []*Floor, who map[uint16]*Floor) error {
 	})
 	d.imports = err == nil && bad == nil
 	return firstError(err, bad)
+}
+
+// raiseOne is raise for one floor, which keeps all who ask for it.
+func raiseOne(fl *Floor, version, symbol string) {
+	switch c := compareNumbers(version, fl.Version); {
+	case c > 0:
+		fl.Version, fl.Symbols = version, []string{symbol}
+	case c == 0:
+		fl.Symbols = append(fl.Symbols, symbol)
+	}
+}
+
+// symbolInfo is where an entry of a table of symbols has its kind and binding.
+func (f *elfFile) symbolInfo() int {
+	if f.wide {
+		return 4
+	}
+	return 12
 }
 
 // shndx is where an entry of a table of symbols has the number of its section.

@@ -111,12 +111,16 @@ type elfNotes struct {
 	level  string // x86-64: v2, v3, v4 if the file says that it needs it
 }
 
+const maxNotes = 256 << 10 // bytes of all notes together; programs have less than a thousand
+
 func (f *elfFile) readNotes() error {
+	left := uint64(maxNotes)
 	for _, s := range f.segments {
 		if s.kind != elf.PT_NOTE {
 			continue
 		}
-		off, end := s.off, s.off+min(s.length, 64<<10)
+		off, end := s.off, s.off+min(s.length, left)
+		left -= end - off
 		for off+12 <= end {
 			r, err := f.piece("a note", off, 12)
 			if err != nil {
@@ -282,7 +286,7 @@ func (f *elfFile) judge() *Info {
 	i.Kind = f.programOrLibrary()
 	i.Static = i.Kind == Executable && f.interp == "" && len(i.Libraries) == 0
 	i.OS, i.Libc = f.systemAndLibc(symbols)
-	i.Detail = f.variant()
+	i.Detail, i.CPU = f.variant()
 	if f.notes.kernel != "" && i.OS == "linux" {
 		i.Floors = append(i.Floors, Floor{Name: "kernel", Version: f.notes.kernel, Symbols: []string{}})
 	}
@@ -309,7 +313,7 @@ func (f *elfFile) programOrLibrary() Kind {
 }
 
 func (f *elfFile) systemAndLibc(symbols elfSymbols) (system, libc string) {
-	system, libc = f.system(), libcOf(f.interp)
+	system = f.system()
 	said := ""
 	if f.info.Go != nil {
 		said = f.info.Go.Settings["GOOS"]
@@ -320,11 +324,7 @@ func (f *elfFile) systemAndLibc(symbols elfSymbols) (system, libc string) {
 			system = said
 		}
 	}
-	for _, l := range f.info.Libraries {
-		if libc == "" {
-			libc = libcOf(l.Name)
-		}
-	}
+	libc = f.libcOfLinks()
 	if libc == "" && f.info.Static {
 		libc = symbols.libc
 	}
@@ -351,33 +351,43 @@ func (f *elfFile) looksLinux() bool {
 	})
 }
 
-// variant is the variant of the architecture, as targets write it: Go's word first, then that of the C compiler.
-func (f *elfFile) variant() string {
-	if v := f.info.Go.variant(f.info.Arch); v != "" {
-		return v
-	}
+// variant is the variant of the architecture, as targets write it: Go's word first, then that of the C compiler. cpu is what
+// the marks for tools say alone.
+func (f *elfFile) variant() (variant, cpu string) {
 	switch f.machine {
 	case elf.EM_ARM:
-		return f.armVersion()
+		cpu = f.armVersion()
+		variant = cpu
+		if cpu != "" && cpu != "v5" && f.flags&armSoft != 0 {
+			variant += ",softfloat"
+		}
 	case elf.EM_X86_64:
-		return f.notes.level
+		cpu = f.notes.level
+		variant = cpu
 	case elf.EM_MIPS:
-		s, ok := f.named(".MIPS.abiflags")
-		if !ok || s.size < 24 {
-			return ""
-		}
-		if r, err := f.piece("the MIPS flags", s.off, 24); err == nil && r.b[7] == mipsSoftABI {
-			return "softfloat"
-		}
-		return "hardfloat"
+		variant = f.mipsFloat()
 	}
-	return ""
+	if v := f.info.Go.variant(f.info.Arch); v != "" {
+		variant = v
+	}
+	return variant, cpu
+}
+
+// mipsFloat is how a program for MIPS computes, of those that are marked.
+func (f *elfFile) mipsFloat() string {
+	s, ok := f.named(".MIPS.abiflags")
+	if !ok || s.size < 24 {
+		return ""
+	}
+	if r, err := f.piece("the MIPS flags", s.off, 24); err == nil && r.b[7] == mipsSoftABI {
+		return "softfloat"
+	}
+	return "hardfloat"
 }
 
 // armVersion reads Tag_CPU_arch ("Addenda to, and Errata in, the ABI for the Arm Architecture", 3.3). The values are
-// those of Go where there is one.
+// those of Go where there is one. Go's own linker writes attributes without this one.
 func (f *elfFile) armVersion() string {
-	version := ""
 	for _, s := range f.sections {
 		if s.kind != 0x70000003 || s.size < 16 || s.size > 4096 { // SHT_ARM_ATTRIBUTES
 			continue
@@ -386,24 +396,21 @@ func (f *elfFile) armVersion() string {
 		if err != nil {
 			return ""
 		}
-		switch n := armAttribute(r, tagARMArch); {
+		switch n := armAttribute(r, tagARMArch); { // there is one such section
 		case n == 0:
+			return ""
 		case n <= 2:
-			version = "v4"
+			return "v4"
 		case n <= 5:
-			version = "v5"
+			return "v5"
 		case n <= 9 || n == 11 || n == 12:
-			version = "v6"
+			return "v6"
 		case n == 10 || n == 13:
-			version = "v7"
-		case n >= 14:
-			version = "v8"
+			return "v7"
 		}
+		return "v8"
 	}
-	if version != "" && version != "v5" && f.flags&armSoft != 0 {
-		version += ",softfloat"
-	}
-	return version
+	return ""
 }
 
 // armAttribute finds the number of a tag in the list for the whole file; 0 if there is none.

@@ -67,6 +67,9 @@ func (p parts) find(s span, magic []byte, align uint64, check func(off uint64) b
 			return 0, false
 		}
 		next := min((at/pageSize+1)*pageSize, end)
+		if p.scan -= int64(next - at); p.scan < 0 { // thousands of segments can be the same part of a file
+			return 0, false
+		}
 		in := page[at%pageSize : next-(at/pageSize)*pageSize]
 		for i := 0; ; {
 			j := bytes.Index(in[i:], magic)

@@ -20,6 +20,7 @@ func TestCut(t *testing.T) {
 	files := map[string]string{
 		"elf": compile(t, "elf-default", "gcc", "p.c"), "elf-static": compile(t, "elf-static", "gcc", "-static", "p.c"),
 		"pe": compile(t, "p.exe", "x86_64-w64-mingw32-gcc", "p.c"), "macho": appleProgram(t, "arm64"),
+		"elf object": compile(t, "l.o", "gcc", "-c", "l.c"), "macho object": compile(t, "apple-x.o", "clang", "--target=arm64-apple-macos10.14", "-c", "apple.c"),
 	}
 	for name, file := range files {
 		b := load(t, file)
@@ -33,6 +34,11 @@ func TestCut(t *testing.T) {
 		}
 	}
 	b := load(t, files["elf"])
+	for n := 4; n < 64; n++ {
+		if _, err := program.Read(bytes.NewReader(b[:n]), int64(n)); !errors.As(err, new(*program.DamagedError)) {
+			t.Errorf("the first %d bytes: %v", n, err)
+		}
+	}
 	_, err := program.Read(bytes.NewReader(b[:len(b)-1]), int64(len(b)-1))
 	if err == nil || !strings.Contains(err.Error(), "cut") {
 		t.Errorf("without its last byte: %v", err)

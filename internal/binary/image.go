@@ -40,6 +40,7 @@ type image struct {
 	r      io.ReaderAt
 	size   uint64
 	left   int64 // bytes that may still be read
+	scan   int64 // bytes that may still be searched: what is in memory costs no reading, but time
 	pages  *[pageCount]page
 	format Format
 	order  binary.ByteOrder
@@ -54,7 +55,10 @@ type page struct {
 }
 
 func newImage(r io.ReaderAt, size int64) *image {
-	return &image{r: r, size: uint64(size), pages: new([pageCount]page), left: min(2*min(size, maxBudget)+16<<20, maxBudget), order: binary.LittleEndian}
+	return &image{
+		r: r, size: uint64(size), pages: new([pageCount]page), order: binary.LittleEndian,
+		left: min(2*min(size, maxBudget)+16<<20, maxBudget), scan: min(8*min(size, maxBudget)+64<<20, maxBudget),
+	}
 }
 
 // damaged makes the error for something that is wrong with the file.

@@ -99,16 +99,16 @@ func readMachO(m *image) (*Info, error) {
 		return i, nil
 	}
 	for n, s := range f.segments {
-		if !f.within(s.off, s.size) && i.Kind != Object {
+		if !f.within(s.off, s.size) && (i.Kind != Object || f.kind == macho.TypeObj) { // the symbols of a program have its segments, empty
 			return nil, f.damaged("segment %d (%s) has %d bytes at byte %d, behind the end of the file at %d: it may have been cut", n, s.name, s.size, s.off, f.size)
 		}
-	}
-	if i.Kind == Object {
-		return i, nil
 	}
 	canary, defined, err := f.readSymbols()
 	if err != nil {
 		return nil, err
+	}
+	if i.Kind == Object {
+		return i, nil
 	}
 	i.Go, i.Packages = f.parts().read()
 	if v := i.Go.variant(i.Arch); v != "" && i.Detail == "" {
@@ -419,8 +419,8 @@ func (f *machoFile) parts() parts {
 		case "__gopclntab":
 			p.lineTable = span{s.off, s.size}
 		}
-		p.maybeGo = p.maybeGo || strings.HasPrefix(s.name, "__go")
-		if s.flags&0x80000000 != 0 { // only instructions
+		p.maybeGo = p.maybeGo || strings.HasPrefix(s.name, "__go_") || s.name == "__gopclntab" || s.name == "__gosymtab" // __got is C's, too
+		if s.flags&0x80000000 != 0 {                                                                                     // only instructions
 			p.code += s.size
 		}
 	}

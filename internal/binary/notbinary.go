@@ -15,8 +15,8 @@ const headSize = 4096
 // A NotBinaryError says what a file is that is no program. It matches ErrNotBinary.
 type NotBinaryError struct {
 	// Looks is what the file looks like: empty, script, text, archive (of objects, a .a or .lib), compressed,
-	// zip, tar, deb, java-class, wasm, bitcode, xcoff, plan9, go-object, dos, windows-16bit, linker-script, pdb or
-	// unknown.
+	// zip, tar, deb, java-class, wasm, bitcode, xcoff, plan9, go-object, dos, windows-16bit, linker-script, pdb, debug
+	// (split off from a program) or unknown.
 	Looks  string
 	Detail string // of a script: its interpreter; of something compressed: by what
 }
@@ -34,13 +34,15 @@ func (e *NotBinaryError) Unwrap() error { return ErrNotBinary }
 
 // sniff tells the format by the first bytes of a file; "" for what is no program.
 func sniff(head []byte, size uint64) Format {
-	if len(head) < 20 {
+	if len(head) < 4 {
 		return ""
 	}
 	magic := binary.BigEndian.Uint32(head)
 	switch {
 	case string(head[:4]) == "\x7fELF":
 		return ELF
+	case len(head) < 20:
+		return ""
 	case string(head[:2]) == "MZ":
 		if isPE(head, size) {
 			return PE
@@ -166,12 +168,12 @@ func isText(head []byte) bool {
 	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
 		return true
 	}
-	for len(head) > utf8.UTFMax { // the last character may be cut
+	for utf8.FullRune(head) { // the last character may be cut
 		r, n := utf8.DecodeRune(head)
 		if r == utf8.RuneError && n == 1 || r < ' ' && !strings.ContainsRune("\t\n\r\f\x1b", r) {
 			return false
 		}
 		head = head[n:]
 	}
-	return utf8.FullRune(head) || len(head) > 0
+	return true
 }

@@ -59,6 +59,7 @@ const (
 	dirRelocations = 5
 	dirLoadConfig  = 10
 	dirDelayImport = 13
+	dirDotNet      = 14
 
 	maxPESections = 2048 // Windows takes 96
 
@@ -112,6 +113,9 @@ func readPE(m *image) (*Info, error) {
 	}
 	if err := f.readHeaders(at+24, sign); err != nil {
 		return nil, err
+	}
+	if f.splitOff() {
+		return nil, &NotBinaryError{Looks: "debug"}
 	}
 	if err := f.readImports(); err != nil {
 		return nil, err
@@ -220,6 +224,20 @@ func (f *peFile) readSections(at, count uint64) error {
 		return bad == nil
 	})
 	return firstError(err, bad)
+}
+
+// splitOff reports whether the file is what objcopy --only-keep-debug leaves: the code is still in the table, and not in the file.
+// Packers leave that, too, with other code, and without names that are too long for the table, as those for debuggers are.
+func (f *peFile) splitOff() bool {
+	code, debug := false, false
+	for _, s := range f.sections {
+		if s.flags&scnExec != 0 && s.size > 0 {
+			return false
+		}
+		code = code || s.flags&scnExec != 0
+		debug = debug || s.size > 0 && (strings.HasPrefix(s.name, "/") || strings.HasPrefix(s.name, ".debug"))
+	}
+	return code && debug
 }
 
 // offset returns where the byte at an address relative to base is in the file, and how many follow.
@@ -375,10 +393,39 @@ func (f *peFile) judge() (*Info, error) {
 			i.Libc = c
 		}
 	}
+	i.DotNet = f.dotNet()
 	i.Go, i.Packages = f.parts().read()
 	i.Detail = i.Go.variant(i.Arch)
 	f.harden()
 	return i, nil
+}
+
+// dotNet is the version of .NET's runtime that a program was made for (ECMA-335, II.25.3.3 and II.24.2.1).
+func (f *peFile) dotNet() string {
+	const unknown = "CLR"
+	at := f.directory(dirDotNet)
+	if at.off == 0 || at.n == 0 {
+		return ""
+	}
+	off, left, ok := f.offset(at.off)
+	if !ok || left < 16 {
+		return unknown
+	}
+	r, err := f.piece("the header of .NET", off, 16)
+	if err != nil {
+		return unknown
+	}
+	off, left, ok = f.offset(uint64(r.u32(8)))
+	if !ok || left < 16+maxVersion {
+		return unknown
+	}
+	if r, err = f.piece("the metadata of .NET", off, 16); err != nil || string(r.b[:4]) != "BSJB" {
+		return unknown
+	}
+	if s, _, err := f.text(off+16, off+16+min(uint64(r.u32(12)), maxVersion), maxVersion); err == nil && s != "" {
+		return s
+	}
+	return unknown
 }
 
 // checkSymbols looks whether the table of symbols, the last thing in the file, is whole, with the names behind it, whose

@@ -50,9 +50,10 @@ func readUniversal(m *image) (*Info, error) {
 
 func (m *image) readMember(off, n uint64) (*Info, error) {
 	s := m.member(off, n)
-	most := s.left
+	most, search := s.left, s.scan
 	i, err := s.read(false)
 	m.left -= most - s.left // all members together may not take more reading than one file
+	m.scan -= search - max(s.scan, 0)
 	m.forget()
 	return i, err
 }
@@ -89,7 +90,7 @@ func (i *Info) summarize() {
 func (m *image) member(off, n uint64) *image {
 	m.forget()
 	s := newImage(io.NewSectionReader(m.r, int64(off), int64(n)), int64(n))
-	s.pages, s.left = m.pages, min(s.left, m.left)
+	s.pages, s.left, s.scan = m.pages, min(s.left, m.left), min(s.scan, m.scan)
 	return s
 }
 

@@ -14,8 +14,13 @@ type Platform struct {
 	Kernel  string `json:"kernel,omitempty"`  // that it comes with; "" for images, which run on any
 	Image   bool   `json:"image,omitempty"`   // a container image to which nothing is installed
 
-	arches []string // as GOARCH
+	arches  []string // as GOARCH; armel for ARM without hard floats, of glibc
+	foreign []string // those of arches that it has libraries for, and nothing else
+	extra   []extraLibrary
 }
+
+// An extraLibrary is one that an image has beside the C library, with the versions of a set that are older than before.
+type extraLibrary struct{ name, set, before string }
 
 // What a verdict says.
 const (
@@ -29,16 +34,21 @@ const (
 	GlibcTooOld        = "glibc-too-old"       // detail: GLIBC_2.34
 	LibstdcxxTooOld    = "libstdcxx-too-old"   // detail: GLIBCXX_3.4.30 or CXXABI_1.3.13
 	LibgccTooOld       = "libgcc-too-old"      // detail: GCC_12.0.0
+	MuslTooOld         = "musl-too-old"        // detail: musl 1.2.5
+	GlibcPrivate       = "glibc-private"       // it asks for what is private to a release of glibc; detail: GLIBC_PRIVATE
+	ForeignLibc        = "foreign-libc"        // the system has libraries for the architecture, which are to be installed; detail: the architecture
 	WrongLibc          = "wrong-libc"          // detail: the interpreter of the libc that it asks for
 	NoLibc             = "no-libc"             // there is none at all; detail: the interpreter
 	InterpreterMissing = "interpreter-missing" // detail: its path
 	LibraryMissing     = "library-missing"     // detail: names with commas
 	DLLMissing         = "dll-missing"         // detail: names with commas
 	UCRTMissing        = "ucrt-missing"        // comes with an update (KB2999226) before Windows 10; detail: names
+	DotNetMissing      = "dotnet-missing"      // the runtime of .NET is installed by itself; detail: the version of it
 	FunctionMissing    = "function-missing"    // detail: KERNEL32.dll!SetThreadDescription
 	OSTooOld           = "os-too-old"          // detail: what it asks for at least: Linux 5.19, Windows 10.0, macOS 12.0
 	GoTooNew           = "go-too-new"          // what this Go makes does not run there; detail: go1.26.8
 	NoSuchArch         = "no-such-arch"        // the system does not exist for it; detail: the architecture
+	NeedsRosetta       = "needs-rosetta"       // the system has other processors, and translates where Rosetta is installed
 	NotSigned          = "not-signed"          // Apple's processors start nothing without a signature
 )
 

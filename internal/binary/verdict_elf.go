@@ -24,16 +24,23 @@ func judgeLinux(p Platform, i *Info) Verdict {
 		{"libstdc++", "GLIBCXX_", LibstdcxxTooOld, glibcxxOf(p.GCC)},
 		{"CXXABI", "CXXABI_", LibstdcxxTooOld, cxxabiOf(p.GCC)},
 		{"libgcc", "GCC_", LibgccTooOld, p.GCC},
+		{"musl", "musl ", MuslTooOld, p.Version},
 	} {
-		if floor.name != "glibc" && p.GCC == "" {
+		switch libc := map[string]string{"glibc": "gnu", "musl": "musl"}[floor.name]; {
+		case libc == "" && p.GCC == "":
 			continue // the library is missing as a whole, which is said below
-		}
-		if floor.name == "glibc" && p.Libc != "gnu" {
+		case libc != "" && libc != p.Libc:
 			continue
 		}
 		if f := i.Floor(floor.name); f.Version != "" && CompareVersions(f.Version, floor.have) > 0 {
 			return no(floor.reason, floor.prefix+f.Version)
 		}
+	}
+	switch {
+	case slices.Contains(p.foreign, i.Arch):
+		return Verdict{Runs: RunsIf, Reason: ForeignLibc, Detail: i.Arch}
+	case p.Libc == "gnu" && i.Floor(glibcPrivate).Name != "":
+		return Verdict{Runs: RunsIf, Reason: GlibcPrivate, Detail: glibcPrivate}
 	}
 	if missing := missingLibraries(p, i); len(missing) > 0 {
 		v := Verdict{Runs: RunsIf, Reason: LibraryMissing, Detail: strings.Join(missing, ", ")}
@@ -43,6 +50,14 @@ func judgeLinux(p Platform, i *Info) Verdict {
 		return v
 	}
 	return yes()
+}
+
+// KernelFloor is the oldest Linux that i runs on, by its ABI note and by its Go release; "" where neither says one.
+func KernelFloor(i *Info) string {
+	if i.system() != "linux" {
+		return ""
+	}
+	return linuxFloor(i)
 }
 
 // linuxFloor is the oldest kernel that i runs on: what its ABI note says, or what Go asks for
@@ -67,12 +82,7 @@ func linuxFloor(i *Info) string {
 
 // judgeLibc finds the interpreter of i on p.
 func judgeLibc(p Platform, i *Info) (Verdict, bool) {
-	wants := i.Interpreter
-	for _, l := range i.Libraries {
-		if wants == "" && libcOf(l.Name) != "" {
-			wants = l.Name
-		}
-	}
+	wants := cLibrary(i)
 	if wants == "" {
 		wants = i.Libraries[0].Name // one without a program around it: there is one, see judgeLinux
 	}
@@ -86,19 +96,67 @@ func judgeLibc(p Platform, i *Info) (Verdict, bool) {
 	case i.Interpreter != "":
 		return no(InterpreterMissing, i.Interpreter), false
 	}
-	// A glibc of one's own, as Nix has it, is not on other systems.
-	dir := i.Interpreter[:strings.LastIndexByte(i.Interpreter, '/')+1]
-	if i.Interpreter != "" && !slices.Contains([]string{"/lib/", "/lib64/", "/lib32/", "/libx32/", "/usr/lib/", "/usr/lib64/"}, dir) {
+	if i.Interpreter != "" && !hasInterpreter(p, i) {
 		return no(InterpreterMissing, i.Interpreter), false
 	}
 	return Verdict{}, true
+}
+
+// cLibrary is what shows which C library i needs: its interpreter, or the library itself; "" for neither.
+func cLibrary(i *Info) string {
+	if i.Interpreter != "" {
+		return i.Interpreter
+	}
+	for _, l := range i.Libraries {
+		if libcOf(l.Name) != "" {
+			return l.Name
+		}
+	}
+	return ""
+}
+
+// hasInterpreter reports whether p has the dynamic linker that i names. A glibc of one's own, as Nix has it, is not on other
+// systems, and neither is that of another ABI of the architecture: ARM without hard floats, for one.
+func hasInterpreter(p Platform, i *Info) bool {
+	at := strings.LastIndexByte(i.Interpreter, '/') + 1
+	dir, name := i.Interpreter[:at], i.Interpreter[at:]
+	if !slices.Contains([]string{"/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"}, dir) {
+		return false
+	}
+	if p.Libc == "musl" {
+		return name == muslInterpreters()[i.Arch]
+	}
+	if i.Arch == "arm" && name == "ld-linux.so.3" {
+		return slices.Contains(p.arches, "armel")
+	}
+	return name == glibcInterpreters()[i.Arch]
+}
+
+// glibcInterpreters are the dynamic linkers of glibc: https://sourceware.org/glibc/wiki/ABIList.
+func glibcInterpreters() map[string]string {
+	return map[string]string{
+		"amd64": "ld-linux-x86-64.so.2", "386": "ld-linux.so.2", "arm64": "ld-linux-aarch64.so.1", "arm": "ld-linux-armhf.so.3",
+		"mips": "ld.so.1", "mipsle": "ld.so.1", "mips64": "ld.so.1", "mips64le": "ld.so.1", "ppc64": "ld64.so.1", "ppc64le": "ld64.so.2",
+		"riscv64": "ld-linux-riscv64-lp64d.so.1", "s390x": "ld64.so.1", "loong64": "ld-linux-loongarch-lp64d.so.1",
+	}
+}
+
+// muslInterpreters are the dynamic linkers of musl on Alpine.
+func muslInterpreters() map[string]string {
+	return map[string]string{
+		"amd64": "ld-musl-x86_64.so.1", "386": "ld-musl-i386.so.1", "arm64": "ld-musl-aarch64.so.1", "arm": "ld-musl-armhf.so.1",
+		"ppc64le": "ld-musl-powerpc64le.so.1", "riscv64": "ld-musl-riscv64.so.1", "s390x": "ld-musl-s390x.so.1", "loong64": "ld-musl-loongarch64.so.1",
+	}
 }
 
 // missingLibraries are those that i asks for and a plain p does not have.
 func missingLibraries(p Platform, i *Info) []string {
 	var missing []string
 	for _, l := range i.Libraries {
-		if has := libraryOf(p, l.Name); !has {
+		extra := slices.ContainsFunc(p.extra, func(e extraLibrary) bool {
+			return e.name == l.Name && (e.set == "" || CompareVersions(i.Floor(e.set).Version, e.before) < 0)
+		})
+		if !extra && !libraryOf(p, l.Name) {
 			missing = append(missing, l.Name)
 		}
 	}
@@ -107,12 +165,15 @@ func missingLibraries(p Platform, i *Info) []string {
 
 // libraryOf reports whether a plain p has the library.
 func libraryOf(p Platform, name string) bool {
-	name = name[strings.LastIndexByte(name, '/')+1:]
+	at := strings.LastIndexByte(name, '/') + 1
+	if at > 0 && !slices.Contains([]string{"/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"}, name[:at]) {
+		return false // the dynamic linker looks there and nowhere else
+	}
+	name = name[at:]
 	base, rest, _ := strings.Cut(name, ".so")
 	if p.Libc == "musl" {
-		// musl answers to these names itself, whatever stands behind them: ldso/dynlink.c, load_library.
-		base, _, _ = strings.Cut(name, ".")
-		return slices.Contains([]string{"libc", "libm", "libpthread", "librt", "libdl", "libutil", "libxnet", "libcrypt", "libresolv"}, base) ||
+		base, _, _ := strings.Cut(name, ".")
+		return slices.Contains(muslNames(), base) ||
 			strings.HasPrefix(name, "ld-musl-")
 	}
 	switch base {
@@ -122,6 +183,10 @@ func libraryOf(p Platform, name string) bool {
 		return true
 	case "libnsl", "libcrypt": // left glibc; not everywhere part of the plain system
 		return false
+	case "libdl", "librt", "libutil", "libanl", "libBrokenLocale", "libmvec", "libthread_db":
+		if p.Family == "busybox:glibc" { // https://github.com/docker-library/busybox: what ldd says of busybox, libnss* and libpthread*
+			return false
+		}
 	}
 	// SONAMEs of glibc (shlib-versions): they are the same on all architectures that have been added since 2.0.
 	return strings.HasPrefix(base, "ld-linux-") || strings.HasPrefix(base, "libnss_") || slices.Contains([]string{
@@ -148,6 +213,17 @@ func gccReleases() []gccRelease {
 func glibcxxOf(gcc string) string { return releaseOf(gcc).glibcxx }
 func cxxabiOf(gcc string) string  { return releaseOf(gcc).cxxabi }
 
+// cxxabiWith is the CXXABI of the libstdc++ that has this GLIBCXX and no newer one; "" for those older than the table.
+func cxxabiWith(glibcxx string) string {
+	abi := ""
+	for _, r := range gccReleases() {
+		if CompareVersions(r.glibcxx, glibcxx) <= 0 {
+			abi = r.cxxabi
+		}
+	}
+	return abi
+}
+
 // releaseOf is the newest release with new symbols that is not newer than gcc.
 func releaseOf(gcc string) gccRelease {
 	var found gccRelease
@@ -162,6 +238,9 @@ func releaseOf(gcc string) gccRelease {
 // judgeFreeBSD judges by the versions of symbols, of which each release begins a set (lib/libc/Versions.def of FreeBSD), and
 // by the libraries of its base system.
 func judgeFreeBSD(p Platform, i *Info) Verdict {
+	if slices.ContainsFunc(i.Libraries, func(l Library) bool { return l.Name == "libsys.so.7" }) && CompareVersions("15", p.Version) > 0 {
+		return no(OSTooOld, "FreeBSD 15") // what was part of libc before
+	}
 	if f := i.Floor("FBSD").Version; f != "" {
 		release := map[string]string{"1.6": "13", "1.7": "14", "1.8": "15"}[f]
 		if release == "" && CompareVersions(f, "1.8") > 0 {
@@ -191,6 +270,10 @@ func goAtLeast(i *Info, version string) bool {
 	if i.Go == nil {
 		return false
 	}
-	v, ok := strings.CutPrefix(i.Go.Version, "go")
-	return !ok || CompareVersions(v, version) >= 0 // "devel …" is newer than all
+	v, devel := strings.CutPrefix(i.Go.Version, "devel ")
+	v, named := strings.CutPrefix(v, "go")
+	if !named {
+		return devel // without a number, "devel +f2a4e5" was newer than all; others do not say what made them
+	}
+	return CompareVersions(v, version) >= 0
 }

@@ -14,11 +14,19 @@ func judgeWindows(p Platform, i *Info) Verdict {
 	if CompareVersions(p.Version, "10.0") < 0 && goAtLeast(i, "1.21") {
 		return no(GoTooNew, i.Go.Version)
 	}
-	if missing := missingDLLs(i, p.Version); len(missing) > 0 {
+	atStart := *i
+	atStart.Libraries = slices.DeleteFunc(slices.Clone(i.Libraries), func(l Library) bool { return l.Delayed })
+	if missing := missingDLLs(&atStart, p.Version); len(missing) > 0 {
 		return no(DLLMissing, strings.Join(missing, ", "))
 	}
 	if f := newerFunction(i, p.Version); f != "" {
 		return no(FunctionMissing, f)
+	}
+	if i.DotNet != "" {
+		return Verdict{Runs: RunsIf, Reason: DotNetMissing, Detail: i.DotNet}
+	}
+	if missing := append(missingDLLs(i, p.Version), featureDLLs(p, i)...); len(missing) > 0 { // some of them on first use, which may never be
+		return Verdict{Runs: RunsIf, Reason: LibraryMissing, Detail: strings.Join(missing, ", ")}
 	}
 	var ucrt []string
 	for _, l := range i.Libraries {
@@ -45,6 +53,19 @@ func missingDLLs(i *Info, version string) []string {
 	return slices.Compact(missing)
 }
 
+// featureDLLs are those that i asks for and that a Windows Server only has with a feature that is off by itself: Media
+// Foundation and the Wireless LAN Service (https://learn.microsoft.com/windows-server/administration/server-core/server-core-roles-and-services).
+func featureDLLs(p Platform, i *Info) []string {
+	var list []string
+	for _, l := range i.Libraries {
+		base := strings.TrimSuffix(strings.ToLower(l.Name), ".dll")
+		if p.Family == "Windows Server" && !l.Delayed && slices.Contains([]string{"mf", "mfplat", "mfreadwrite", "wlanapi"}, base) {
+			list = append(list, l.Name)
+		}
+	}
+	return list
+}
+
 // isUCRT reports whether a DLL belongs to the Universal C Runtime: part of Windows since 10, an update before
 // (https://learn.microsoft.com/cpp/windows/universal-crt-deployment).
 func isUCRT(name string) bool {
@@ -65,6 +86,9 @@ func dllSince(name string) (string, bool) {
 		if slices.Contains(strings.Fields(apiSets7), set) {
 			return "6.1", true
 		}
+		if slices.Contains(strings.Fields(apiSets8), set) {
+			return "6.2", true
+		}
 		return "10.0", true
 	}
 	base := strings.TrimSuffix(name, ".dll")
@@ -73,6 +97,9 @@ func dllSince(name string) (string, bool) {
 	}
 	if slices.Contains(strings.Fields(dlls8), base) {
 		return "6.2", true
+	}
+	if base == "d3dcompiler_47" {
+		return "6.3", true
 	}
 	if slices.Contains(strings.Fields(dlls10), base) {
 		return "10.0", true
@@ -85,22 +112,30 @@ func dllSince(name string) (string, bool) {
 // vcruntime140 and the like come with Visual C++, libwinpthread-1, libgcc_s_* and libstdc++-6 with MinGW, and
 // are none of these.
 const (
-	dlls7 = `advapi32 advpack apphelp authz avicap32 avifil32 avrt bcrypt bcryptprimitives bthprops cabinet certcli cfgmgr32 clusapi
-		comctl32 comdlg32 credui crypt32 cryptbase cryptdll cryptnet cryptsp cryptui d2d1 d3d9 d3d10 d3d10_1 d3d11 davclnt dbgeng dbghelp
+	dlls7 = `activeds advapi32 advpack apphelp atl authz avicap32 avifil32 avrt bcrypt bcryptprimitives bthprops cabinet certcli cfgmgr32 clbcatq clusapi
+		comctl32 comdlg32 compstui comsvcs credui crtdll crypt32 cryptbase cryptdll cryptnet cryptsp cryptui cryptxml cscapi d2d1 d3d8 d3d9 d3d10 d3d10_1 d3d11 davclnt dbgeng dbghelp
 		ddraw devmgr dhcpcsvc dhcpcsvc6 dinput dinput8 dnsapi drt dsound dsrole dui70 dwmapi dwrite dxgi dxva2 elscore esent evr faultrep
-		fltlib fwpuclnt gdi32 gdiplus glu32 gpapi gpedit hid hlink httpapi icmp imagehlp imm32 inetcomm iphlpapi kernel32 kernelbase ksuser
-		ktmw32 loadperf lz32 magnification mapi32 mf mfplat mfreadwrite mgmtapi mpr mprapi mqrt msacm32 mscms msdrm msi msimg32 msls31
-		msvcp60 msvcrt msvfw32 mswsock msxml3 msxml6 ncrypt ndfapi netapi32 newdev ninput normaliz ntdll ntdsapi ntlanman ntmarta odbc32
-		odbccp32 ole32 oleacc oleaut32 olepro32 opengl32 p2p pdh powrprof prntvpt profapi propsys psapi qwave rasapi32 rasdlg resutils
-		riched20 rpcns4 rpcrt4 rstrtmgr rtm rtutils samcli samlib schannel sechost secur32 security sensapi setupapi sfc sfc_os
-		shell32 shfolder shlwapi slc slwga snmpapi srclient srvcli sspicli t2embed tapi32 tbs tdh traffic urlmon user32 userenv
-		usp10 uxtheme vdmdbg version virtdisk vssapi wdsclientapi webservices wecapi wer wevtapi wiaservc winbio windowscodecs winhttp
+		fltlib fwpuclnt gdi32 gdiplus glu32 gpapi gpedit hid hlink httpapi icmp ieframe imagehlp imm32 inetcomm iphlpapi jsproxy kernel32 kernelbase ksuser
+		ktmw32 loadperf logoncli lz32 magnification mapi32 mf mfc42 mfc42u mfplat mfreadwrite mgmtapi mmdevapi mpr mprapi mqrt msacm32 mscms msctf msdmo msdrm msftedit msi msimg32 msls31 mspatcha
+		msvbvm60 msvcirt msvcp60 msvcrt msvfw32 mswsock msxml3 msxml6 ncrypt ndfapi netapi32 netutils newdev ninput normaliz nsi ntdll ntdsapi ntlanman ntmarta odbc32
+		odbccp32 ole32 oleacc oleaut32 oledlg olepro32 opengl32 p2p pdh powrprof prntvpt profapi propsys psapi quartz qwave rasapi32 rasdlg resutils
+		riched20 riched32 rpcns4 rpcrt4 rstrtmgr rtm rtutils samcli samlib schannel sechost secur32 security sensapi setupapi sfc sfc_os
+		shell32 shfolder shlwapi slc slwga snmpapi spoolss srclient srvcli sspicli sti sxs t2embed tapi32 tbs tdh traffic uiautomationcore urlmon user32 userenv
+		usp10 uxtheme vdmdbg vaultcli version virtdisk vssapi wdsclientapi webservices wecapi wer wevtapi wiaservc winbio windowscodecs windowscodecsext winhttp
 		wininet winmm winscard winspool winsta wintrust winusb wkscli wlanapi wldap32 wmi wmvcore wow64 ws2_32 wscapi wsock32 wsdapi wtsapi32
 		xinput9_1_0 xmllite xolehlp xpsprint`
-	dlls7Other = `winspool.drv mscoree.dll msscript.ocx wdmaud.drv`
-	dlls8      = `combase mfsrcsnk shcore xaudio2_8 xinput1_4 bcp47langs wlidprov`
-	dlls10     = `computecore computenetwork d3d12 d3dcompiler_47 dcomp icu icuin icuuc dxcore webauthn wofutil windows.storage windows.ui
-		windowsapp projectedfslib virtualdiskapi wldp winhvplatform xaudio2_9 onecore onecoreuap directml`
+	dlls7Other = `winspool.drv mscoree.dll msscript.ocx wdmaud.drv bthprops.cpl hhctrl.ocx
+		ntoskrnl.exe hal.dll win32k.sys ndis.sys fltmgr.sys wdfldr.sys storport.sys scsiport.sys usbd.sys hidparse.sys hidclass.sys videoprt.sys
+		ks.sys portcls.sys cng.sys netio.sys tdi.sys clfs.sys ksecdd.sys watchdog.sys wmilib.sys bootvid.dll kdcom.dll` // of drivers
+	dlls8  = `combase mfsrcsnk shcore xaudio2_8 xinput1_4 bcp47langs bluetoothapis dcomp wcmapi wlidprov`
+	dlls10 = `computecore computenetwork d3d12 icu icuin icuuc dxcore webauthn wofutil windows.storage windows.ui
+		windowsapp projectedfslib virtualdiskapi wldp winhvplatform xaudio2_9 onecore onecoreuap directml
+		coremessaging msvcp_win win32u wintypes`
+	// What Windows 8 added; an update has some of them for 7, those that the Universal C Runtime needs.
+	apiSets8 = `api-ms-win-core-com-l1-1-0 api-ms-win-core-file-l1-2-0 api-ms-win-core-file-l2-1-0 api-ms-win-core-localization-l1-2-0
+		api-ms-win-core-path-l1-1-0 api-ms-win-core-processthreads-l1-1-1 api-ms-win-core-registry-l1-1-0 api-ms-win-core-synch-l1-2-0
+		api-ms-win-core-sysinfo-l1-2-0 api-ms-win-core-timezone-l1-1-0 api-ms-win-core-winrt-error-l1-1-0 api-ms-win-core-winrt-l1-1-0
+		api-ms-win-core-winrt-string-l1-1-0`
 	apiSets7 = `api-ms-win-core-console-l1-1-0 api-ms-win-core-datetime-l1-1-0 api-ms-win-core-debug-l1-1-0 api-ms-win-core-delayload-l1-1-0
 		api-ms-win-core-errorhandling-l1-1-0 api-ms-win-core-fibers-l1-1-0 api-ms-win-core-file-l1-1-0 api-ms-win-core-handle-l1-1-0
 		api-ms-win-core-heap-l1-1-0 api-ms-win-core-interlocked-l1-1-0 api-ms-win-core-io-l1-1-0 api-ms-win-core-libraryloader-l1-1-0
@@ -142,6 +177,35 @@ func newerFunction(i *Info, version string) string {
 	return ""
 }
 
+// windowsFloor is the oldest Windows that i can run on, by its header, its architecture, its Go release, and what it imports
+// of what is part of some Windows; and what asks for it, where that is an import.
+func windowsFloor(i *Info) (version, asks string) {
+	version = i.Floor("windows").Version
+	raise := func(to, by string) {
+		if CompareVersions(to, version) > 0 {
+			version, asks = to, by
+		}
+	}
+	if goAtLeast(i, "1.21") || i.Arch == "arm64" || i.Arch == "arm" {
+		raise("10.0", "")
+	}
+	newer := newerFunctions()
+	for _, l := range i.Libraries {
+		if since, known := dllSince(l.Name); known {
+			raise(since, l.Name)
+		}
+		if isUCRT(l.Name) {
+			raise("10.0", l.Name)
+		}
+		for _, s := range l.Symbols {
+			if since := newer[s]; since != "" && !l.Delayed {
+				raise(since, l.Name+"!"+s)
+			}
+		}
+	}
+	return version, asks
+}
+
 // judgeDarwin judges a Mach-O program.
 func judgeDarwin(p Platform, i *Info) Verdict {
 	if f := i.Floor("macos").Version; CompareVersions(f, p.Version) > 0 {
@@ -153,7 +217,12 @@ func judgeDarwin(p Platform, i *Info) Verdict {
 	if i.Arch == "arm64" && i.Kind == Executable && i.Hardening.Signed != nil && !*i.Hardening.Signed {
 		return no(NotSigned, "")
 	}
-	if missing := foreignDylibs(i); len(missing) > 0 {
+	if slices.Contains(p.foreign, i.Arch) {
+		return Verdict{Runs: RunsIf, Reason: NeedsRosetta}
+	}
+	atStart := *i
+	atStart.Libraries = slices.DeleteFunc(slices.Clone(i.Libraries), func(l Library) bool { return l.Optional })
+	if missing := foreignDylibs(&atStart); len(missing) > 0 {
 		return Verdict{Runs: RunsIf, Reason: LibraryMissing, Detail: strings.Join(missing, ", ")}
 	}
 	return yes()

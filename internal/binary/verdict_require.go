@@ -1,6 +1,7 @@
 package binary
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -46,7 +47,7 @@ func (e *RequirementError) Error() string {
 	return fmt.Sprintf("requirement %q: %s", e.Text, map[string]string{"unknown": "there is no such", "value": "its value is missing or wrong", "platform": "no such system is known"}[e.Kind])
 }
 
-var requirementForm = regexp.MustCompile(`^([a-z][a-z-]*?)\s*(?:(<=|>=|=)\s*(\S.*))?$`)
+var requirementForm = regexp.MustCompile(`^([a-z][a-z-]*?)\s*(?:([<>=!~]+)\s*(.*))?$`)
 
 // ParseRequirement reads one; see Requirements for all. The error is a *RequirementError.
 func ParseRequirement(text string) (Requirement, error) {
@@ -91,7 +92,7 @@ var versionForm = regexp.MustCompile(`^\d{1,6}(\.\d{1,6}){0,3}$`)
 // wrong says what is wrong with the value of r, which is of kind k.
 func (r Requirement) wrong(k RequirementKind) string {
 	switch {
-	case r.Op != k.Op:
+	case r.Op != k.Op || r.Op != "" && r.Version == "":
 		return "value"
 	case k.Op == "":
 		return ""
@@ -217,8 +218,12 @@ func (r Requirement) unmet(i *Info) (code, detail string, about bool) {
 	case "pie", "nx", "relro", "stripped":
 		return r.hardening(i)
 	case "musl":
-		if i.Libc == "gnu" && !i.Static {
-			code, detail = "needs-glibc", i.Interpreter
+		switch {
+		case i.Static || i.Libc == "musl" || i.Libc == "" && i.Interpreter == "":
+		case i.Libc == "gnu":
+			code, detail = "needs-glibc", cLibrary(i)
+		default:
+			code, detail = "other-libc", cmp.Or(i.Libc, i.Interpreter)
 		}
 		return code, detail, system == "linux"
 	case "cgo", "no-cgo", "go":
@@ -226,6 +231,8 @@ func (r Requirement) unmet(i *Info) (code, detail string, about bool) {
 	case "windows-plain":
 		if missing := missingDLLs(i, "10.0"); len(missing) > 0 {
 			code, detail = "dll-missing", strings.Join(missing, ", ")
+		} else {
+			code, detail = needsOf(i)
 		}
 		return code, detail, system == "windows"
 	case "glibc", "glibcxx", "kernel", "windows", "macos":
@@ -236,12 +243,12 @@ func (r Requirement) unmet(i *Info) (code, detail string, about bool) {
 		}
 		return code, detail, true
 	case "os":
-		if system != r.Version {
-			code, detail = "other-os", system
+		if system != cmp.Or(map[string]string{"macos": "darwin", "win": "windows"}[r.Version], r.Version) {
+			code, detail = "other-os", cmp.Or(system, "?")
 		}
 		return code, detail, true
 	case "arch":
-		if i.Arch != r.Version {
+		if i.Arch != cmp.Or(map[string]string{"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "i686": "386"}[r.Version], r.Version) {
 			code, detail = "other-arch", i.Arch
 		}
 		return code, detail, true
@@ -257,7 +264,9 @@ func needsOf(i *Info) (code, detail string) {
 	var names []string
 	switch i.system() {
 	case "windows":
-		names = missingDLLs(i, "10.0")
+		if names = missingDLLs(i, "10.0"); i.DotNet != "" {
+			names = append(names, ".NET "+i.DotNet)
+		}
 	case "darwin":
 		names = foreignDylibs(i)
 	default:
@@ -303,7 +312,7 @@ func (r Requirement) hardening(i *Info) (code, detail string, about bool) {
 // madeByGo holds i to what its build information says.
 func (r Requirement) madeByGo(i *Info) (code, detail string, about bool) {
 	switch {
-	case i.Go == nil:
+	case i.Go == nil, r.Name == "go" && !strings.Contains(i.Go.Version, "go") && !strings.HasPrefix(i.Go.Version, "devel"):
 		return "not-go", "", true
 	case r.Name == "go":
 		if !goAtLeast(i, r.Version) {
@@ -330,9 +339,15 @@ func (r Requirement) floor(i *Info) (code, detail string, about bool) {
 		if i.Libc != "" && i.Libc != "gnu" {
 			return "other-libc", i.Libc, true
 		}
+		if r.Name == "glibc" && i.Floor(glibcPrivate).Name != "" {
+			return "asks-glibc", glibcPrivate, true
+		}
 		name := map[string]string{"glibc": "glibc", "glibcxx": "libstdc++"}[r.Name]
 		if f := i.Floor(name); CompareVersions(f.Version, r.Version) > 0 {
 			return "asks-" + r.Name, strings.ToUpper(r.Name) + "_" + f.Version, true
+		}
+		if abi := cxxabiWith(r.Version); r.Name == "glibcxx" && abi != "" && CompareVersions(i.Floor("CXXABI").Version, abi) > 0 {
+			return "asks-glibcxx", "CXXABI_" + i.Floor("CXXABI").Version, true
 		}
 	case "kernel":
 		if f := linuxFloor(i); system == "linux" && CompareVersions(f, r.Version) > 0 {
@@ -340,19 +355,21 @@ func (r Requirement) floor(i *Info) (code, detail string, about bool) {
 		}
 		return "", "", system == "linux"
 	case "windows":
-		v := ntVersion(r.Version)
-		f := i.Floor("windows").Version
-		if goAtLeast(i, "1.21") && CompareVersions(f, "10.0") < 0 {
-			f = "10.0"
-		}
-		if system == "windows" && CompareVersions(f, v) > 0 {
-			return "asks-system", "Windows " + f, true
+		f, asks := windowsFloor(i)
+		if system == "windows" && CompareVersions(f, ntVersion(r.Version)) > 0 {
+			if asks != "" {
+				asks = " (" + asks + ")"
+			}
+			return "asks-system", "Windows " + f + asks, true
 		}
 		return "", "", system == "windows"
 	case "macos":
 		f := i.Floor("macos").Version
 		if g := goMacOS(i); CompareVersions(g, f) > 0 {
 			f = g
+		}
+		if i.Arch == "arm64" && CompareVersions("11", f) > 0 { // there is no older one
+			f = "11"
 		}
 		if system == "darwin" && CompareVersions(f, r.Version) > 0 {
 			return "asks-system", "macOS " + f, true
@@ -386,6 +403,9 @@ func (r Requirement) firstNot(i *Info) *Verdict {
 // platforms are the names of the platforms that the value of runs-on means: a release, or all of a family.
 func (r Requirement) platforms() []string {
 	want := plainName(r.Version)
+	if want == "al2" || want == "al2023" {
+		want = "amazonlinux" + want[2:]
+	}
 	for _, alias := range [][2]string{
 		{"centosstream", "rhel"}, {"centos", "rhel"}, {"rockylinux", "rhel"}, {"rocky", "rhel"}, {"almalinux", "rhel"}, {"alma", "rhel"},
 		{"oraclelinux", "rhel"}, {"redhat", "rhel"}, {"opensuseleap", "opensuseleap"}, {"opensuse", "opensuseleap"}, {"leap", "opensuseleap"},
@@ -397,6 +417,20 @@ func (r Requirement) platforms() []string {
 			break
 		}
 	}
+	for {
+		if names := platformsNamed(want); len(names) > 0 {
+			return names
+		}
+		// A minor release is the release: rhel-8.10, debian-12.5, alpine-3.20.3.
+		at := strings.LastIndexByte(want, '.')
+		if at < 0 || strings.Trim(want[at+1:], "0123456789") != "" {
+			return nil
+		}
+		want = want[:at]
+	}
+}
+
+func platformsNamed(want string) []string {
 	var names []string
 	for _, p := range Platforms() {
 		if want == plainName(p.Family) || want == plainName(p.Name) || p.Family == "Arch Linux" && want == "arch" {

@@ -14,22 +14,27 @@ func Platforms() []Platform {
 	return list
 }
 
-// linux makes the row of a distribution: release, glibc, GCC, kernel, architectures.
+// linux makes the row of a distribution: release, glibc, GCC, kernel, architectures; one with a star is not one of the
+// distribution, which has libraries for its programs that are not installed by themselves.
 func linux(family, release, glibc, gcc, kernel, arches string) Platform {
-	return Platform{
-		Name: strings.TrimSpace(family + " " + release), Family: family, Release: release, OS: "linux", Libc: "gnu",
-		Version: glibc, GCC: gcc, Kernel: kernel, arches: strings.Fields(arches),
+	p := Platform{Name: strings.TrimSpace(family + " " + release), Family: family, Release: release, OS: "linux", Libc: "gnu", Version: glibc, GCC: gcc, Kernel: kernel}
+	for arch := range strings.FieldsSeq(arches) {
+		own, foreign := strings.CutSuffix(arch, "*")
+		if p.arches = append(p.arches, own); foreign {
+			p.foreign = append(p.foreign, own)
+		}
 	}
+	return p
 }
 
 // debians: packages libc6, libstdc++6 and linux-image in https://packages.debian.org and https://packages.ubuntu.com, and
-// the ports in each release's notes. i386 is a set of libraries on newer ones, on which programs run.
+// the ports in each release's notes. i386 is a set of libraries on newer ones.
 func debians() []Platform {
 	const (
-		old  = "amd64 386 arm64 arm mips mipsle ppc64le s390x"
-		mid  = "amd64 386 arm64 arm mips mipsle mips64le ppc64le s390x"
-		late = "amd64 386 arm64 arm mipsle mips64le ppc64le s390x"
-		now  = "amd64 386 arm64 arm ppc64le riscv64 s390x"
+		old  = "amd64 386 arm64 arm armel mips mipsle ppc64le s390x"
+		mid  = "amd64 386 arm64 arm armel mips mipsle mips64le ppc64le s390x"
+		late = "amd64 386 arm64 arm armel mipsle mips64le ppc64le s390x"
+		now  = "amd64 386* arm64 arm armel ppc64le riscv64 s390x"
 	)
 	return []Platform{
 		linux("Debian", "8", "2.19", "4.9.2", "3.16", old),
@@ -41,11 +46,11 @@ func debians() []Platform {
 		linux("Ubuntu", "14.04", "2.19", "4.8.4", "3.13", "amd64 386 arm64 arm ppc64le"),
 		linux("Ubuntu", "16.04", "2.23", "5.4.0", "4.4", "amd64 386 arm64 arm ppc64le s390x"),
 		linux("Ubuntu", "18.04", "2.27", "8.4.0", "4.15", "amd64 386 arm64 arm ppc64le s390x"),
-		linux("Ubuntu", "20.04", "2.31", "10.2.0", "5.4", "amd64 386 arm64 arm ppc64le riscv64 s390x"),
-		linux("Ubuntu", "22.04", "2.35", "12.1.0", "5.15", "amd64 386 arm64 arm ppc64le riscv64 s390x"),
-		linux("Ubuntu", "24.04", "2.39", "14.1.0", "6.8", "amd64 386 arm64 arm ppc64le riscv64 s390x"),
+		linux("Ubuntu", "20.04", "2.31", "10.2.0", "5.4", "amd64 386* arm64 arm ppc64le riscv64 s390x"),
+		linux("Ubuntu", "22.04", "2.35", "12.1.0", "5.15", "amd64 386* arm64 arm ppc64le riscv64 s390x"),
+		linux("Ubuntu", "24.04", "2.39", "14.1.0", "6.8", "amd64 386* arm64 arm ppc64le riscv64 s390x"),
 		// The version of libstdc++ is that of the default GCC, 15; there may be a newer one.
-		linux("Ubuntu", "26.04", "2.43", "15.2.0", "7.0", "amd64 386 arm64 arm ppc64le riscv64 s390x"),
+		linux("Ubuntu", "26.04", "2.43", "15.2.0", "7.0", "amd64 386* arm64 arm ppc64le riscv64 s390x"),
 	}
 }
 
@@ -54,19 +59,19 @@ func debians() []Platform {
 // https://docs.aws.amazon.com/linux/al2023/ug/compare-with-al2.html.
 func redHats() []Platform {
 	const rhel = "amd64 arm64 ppc64le s390x"
-	const fedora = "amd64 386 arm64 ppc64le s390x"
+	const fedora = "amd64 386* arm64 ppc64le s390x"
 	return []Platform{
-		linux("RHEL", "7", "2.17", "4.8.5", "3.10", rhel+" 386 ppc64"),
-		linux("RHEL", "8", "2.28", "8.2.1", "4.18", rhel+" 386"),
-		linux("RHEL", "9", "2.34", "11.2.1", "5.14", rhel+" 386"),
+		linux("RHEL", "7", "2.17", "4.8.5", "3.10", rhel+" 386* ppc64"),
+		linux("RHEL", "8", "2.28", "8.2.1", "4.18", rhel+" 386*"),
+		linux("RHEL", "9", "2.34", "11.2.1", "5.14", rhel+" 386*"),
 		linux("RHEL", "10", "2.39", "14.2.1", "6.12", rhel),
-		linux("Fedora", "40", "2.39", "14.0.1", "6.8", fedora),
+		linux("Fedora", "40", "2.39", "14.1.1", "6.8", fedora),
 		linux("Fedora", "41", "2.40", "14.2.1", "6.11", fedora),
-		linux("Fedora", "42", "2.41", "15.0.1", "6.14", fedora),
+		linux("Fedora", "42", "2.41", "15.1.1", "6.14", fedora),
 		linux("Fedora", "43", "2.42", "15.2.1", "6.17", fedora),
-		linux("Fedora", "44", "2.43", "16.0.1", "6.19", fedora),
+		linux("Fedora", "44", "2.43", "16.1.1", "6.19", fedora),
 		linux("Fedora", "45", "2.44", "16.1.1", "6.19", fedora), // its kernel is newer
-		linux("Amazon Linux", "2", "2.26", "7.3.1", "4.14", "amd64 386 arm64"),
+		linux("Amazon Linux", "2", "2.26", "7.3.1", "4.14", "amd64 386* arm64"),
 		linux("Amazon Linux", "2023", "2.34", "11.3.1", "6.1", "amd64 arm64"),
 	}
 }
@@ -74,7 +79,7 @@ func redHats() []Platform {
 // suses: https://www.suse.com/releasenotes; libstdc++6 follows the newest GCC of the distribution, what stands here is the one
 // of the first release.
 func suses() []Platform {
-	const arches = "amd64 386 arm64 ppc64le s390x"
+	const arches = "amd64 386* arm64 ppc64le s390x"
 	return []Platform{
 		linux("SLES", "12 SP5", "2.22", "9.2.1", "4.12", arches),
 		linux("SLES", "15 SP5", "2.31", "12.2.1", "5.14", arches),
@@ -112,7 +117,7 @@ func musls() []Platform {
 	for _, r := range []struct{ release, musl, kernel string }{
 		{"3.12", "1.1.24", "5.4"}, {"3.13", "1.2.2", "5.10"}, {"3.14", "1.2.2", "5.10"}, {"3.15", "1.2.2", "5.15"}, {"3.16", "1.2.3", "5.15"},
 		{"3.17", "1.2.3", "5.15"}, {"3.18", "1.2.4", "6.1"}, {"3.19", "1.2.4", "6.6"}, {"3.20", "1.2.5", "6.6"}, {"3.21", "1.2.5", "6.12"},
-		{"3.22", "1.2.5", "6.12"}, {"3.23", "1.2.5", "6.18"},
+		{"3.22", "1.2.5", "6.12"}, {"3.23", "1.2.5", "6.18"}, {"3.24", "1.2.5", "6.18"},
 	} {
 		arches := "amd64 386 arm64 arm ppc64le s390x"
 		if CompareVersions(r.release, "3.20") >= 0 { // riscv64: https://alpinelinux.org/posts/Alpine-3.20.0-released.html
@@ -128,8 +133,9 @@ func musls() []Platform {
 	return list
 }
 
-// images have nothing but what is in them: https://github.com/GoogleContainerTools/distroless (base: glibc; cc: with libgcc
-// and libstdc++), https://hub.docker.com/_/busybox (musl: linked statically, no libc is in it). Their kernel is the host's.
+// images have nothing but what is in them: https://github.com/GoogleContainerTools/distroless (base: glibc and
+// OpenSSL; cc: with libgcc, libstdc++ and libgomp; the packages are in base/config.bzl and cc/config.bzl), https://hub.docker.com/_/busybox (musl: linked statically, no libc is in it; glibc: those of its libraries
+// that busybox and NSS need, see libraryOf). Their kernel is the host's.
 func images() []Platform {
 	const all = "amd64 386 arm64 arm mips mipsle mips64 mips64le ppc64 ppc64le riscv64 s390x loong64"
 	image := func(family, release, libc, glibc, gcc, arches string) Platform {
@@ -141,13 +147,18 @@ func images() []Platform {
 		return p
 	}
 	const distroless = "amd64 arm64 arm ppc64le s390x"
+	with := func(p Platform, openssl string, extra ...extraLibrary) Platform {
+		p.extra = append(extra, extraLibrary{"libssl.so.3", "OPENSSL", openssl}, extraLibrary{"libcrypto.so.3", "OPENSSL", openssl})
+		return p
+	}
+	gomp, zlib, zstd := extraLibrary{"libgomp.so.1", "GOMP", "5.1.2"}, extraLibrary{"libz.so.1", "ZLIB", "1.3.2"}, extraLibrary{name: "libzstd.so.1"}
 	return []Platform{
-		image("distroless/base", "debian12", "gnu", "2.36", "", distroless),
-		image("distroless/base", "debian13", "gnu", "2.41", "", distroless+" riscv64"),
-		image("distroless/cc", "debian12", "gnu", "2.36", "12.2.0", distroless),
-		image("distroless/cc", "debian13", "gnu", "2.41", "14.2.0", distroless+" riscv64"),
+		with(image("distroless/base", "debian12", "gnu", "2.36", "", distroless), "3.1"),
+		with(image("distroless/base", "debian13", "gnu", "2.41", "", distroless+" riscv64"), "3.6", zlib, zstd),
+		with(image("distroless/cc", "debian12", "gnu", "2.36", "12.2.0", distroless), "3.1", gomp),
+		with(image("distroless/cc", "debian13", "gnu", "2.41", "14.2.0", distroless+" riscv64"), "3.6", zlib, zstd, gomp),
 		image("distroless/static", "", "none", "", "", distroless+" riscv64"),
-		image("busybox:glibc", "", "gnu", "2.36", "", "amd64 386 arm64 arm ppc64le s390x"),
+		image("busybox:glibc", "", "gnu", "2.36", "", "amd64 386 arm64 arm armel ppc64le s390x"),
 		image("busybox:musl", "", "none", "", "", "amd64 386 arm64 arm ppc64le riscv64 s390x"),
 		image("scratch", "", "none", "", "", all),
 	}
@@ -170,17 +181,21 @@ func windowses() []Platform {
 }
 
 // macs: https://support.apple.com/100100 and its kin; 32-bit programs end with 10.14, Apple's own processors begin with 11. The
-// number after 15 is 26.
+// number after 15 is 26. Since 27 there are only Apple's processors, and Rosetta, if it is installed, runs amd64 programs.
 func macs() []Platform {
 	var list []Platform
-	for _, r := range []string{"10.13", "10.14", "10.15", "11", "12", "13", "14", "15", "26"} {
+	for _, r := range []string{"10.13", "10.14", "10.15", "11", "12", "13", "14", "15", "26", "27"} {
 		arches := []string{"amd64"}
 		if CompareVersions(r, "11") >= 0 {
 			arches = append(arches, "arm64")
 		} else if CompareVersions(r, "10.15") < 0 {
 			arches = append(arches, "386")
 		}
-		list = append(list, Platform{Name: "macOS " + r, Family: "macOS", Release: r, OS: "darwin", Version: r, arches: arches})
+		p := Platform{Name: "macOS " + r, Family: "macOS", Release: r, OS: "darwin", Version: r, arches: arches}
+		if CompareVersions(r, "27") >= 0 {
+			p.foreign = []string{"amd64"}
+		}
+		list = append(list, p)
 	}
 	return list
 }

@@ -136,11 +136,11 @@ func TestJudge(t *testing.T) {
 		{"Go of tomorrow", with(windows("kernel32.dll"), func(i *binary.Info) { i.Go = &binary.GoInfo{Version: "devel go1.27-abc"} }), "", "Windows 8", "no go-too-new devel go1.27-abc"},
 		{"Windows on arm64", with(windows("kernel32.dll"), func(i *binary.Info) { i.Arch = "arm64" }), "Windows 10+", "Windows Server 2025", "no no-such-arch arm64"},
 
-		{"macOS", mac("amd64", "11.0", ""), "macOS 11+", "macOS 10.15", "no os-too-old macOS 11.0"},
+		{"macOS", mac("amd64", "11.0", ""), "macOS 11–26", "macOS 10.15", "no os-too-old macOS 11.0"},
 		{"Go on macOS", mac("arm64", "11.0", "go1.26.8"), "macOS 12+", "macOS 11", "no go-too-new go1.26.8"},
 		{"Homebrew", mac("arm64", "13.0", "", "/opt/homebrew/opt/openssl@3/lib/libssl.3.dylib"), "", "macOS 15", "unknown library-missing /opt/homebrew/opt/openssl@3/lib/libssl.3.dylib"},
 		{"not signed", with(mac("arm64", "11.0", ""), func(i *binary.Info) { i.Hardening.Signed = truth(false) }), "", "macOS 14", "no not-signed "},
-		{"not signed, and need not", with(mac("amd64", "10.13", ""), func(i *binary.Info) { i.Hardening.Signed = truth(false) }), "macOS 10.13+", "macOS 14", "yes"},
+		{"not signed, and need not", with(mac("amd64", "10.13", ""), func(i *binary.Info) { i.Hardening.Signed = truth(false) }), "macOS 10.13–26", "macOS 14", "yes"},
 		{"universal", &binary.Info{Format: binary.Universal, Kind: binary.Executable, OS: "darwin", Members: []*binary.Info{mac("arm64", "11.0", ""), mac("amd64", "10.13", "")}}, "macOS 10.13+", "macOS 11", "yes"},
 
 		{"FreeBSD", &binary.Info{Format: binary.ELF, Kind: binary.Executable, OS: "freebsd", Arch: "amd64", Interpreter: "/libexec/ld-elf.so.1",

@@ -20,11 +20,22 @@ func TestVersionSet(t *testing.T) {
 	for name, want := range map[string][2]string{
 		"GLIBC_2.34": {"glibc", "2.34"}, "GLIBCXX_3.4.30": {"libstdc++", "3.4.30"}, "GCC_4.2.0": {"libgcc", "4.2.0"}, "CXXABI_1.3": {"CXXABI", "1.3"},
 		"GLIBC_ABI_DT_RELR": {"glibc", "2.36"}, "OPENSSL_3.0.0": {"OPENSSL", "3.0.0"},
-		"GLIBC_PRIVATE": {}, "CXXABI_FLOAT128": {}, "LIBC": {}, "_2.3": {}, "GLIBC_2.": {}, "": {},
+		"GLIBC_PRIVATE": {"GLIBC_PRIVATE", ""}, "CXXABI_FLOAT128": {}, "LIBC": {}, "_2.3": {}, "GLIBC_2.": {}, "": {},
 	} {
 		set, version, ok := versionSet(name)
 		if set != want[0] || version != want[1] || ok != (want[0] != "") {
 			t.Errorf("%q: %q %q %v", name, set, version, ok)
+		}
+	}
+}
+
+func TestMuslSince(t *testing.T) {
+	for name, want := range map[string]string{
+		"__clock_gettime64": "1.2.0", "__stat_time64": "1.2.0", "__localtime64_r": "1.2.0", "__pthread_cond_timedwait_time64": "1.2.0",
+		"gettid": "1.2.2", "qsort_r": "1.2.3", "statx": "1.2.5", "time": "", "printf": "", "__strtoll64": "", "timer_settime": "",
+	} {
+		if got := muslSince(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 }
