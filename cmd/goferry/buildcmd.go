@@ -55,7 +55,7 @@ func (a *app) buildCmd() *cobra.Command {
 	fs.BoolVar(&job.o.Archive, "archive", false, a.p.T("build.flag-archive"))
 	fs.StringVar(&job.run, "run-test", noRun, a.p.T("build.flag-run-test"))
 	fs.Lookup("run-test").NoOptDefVal = runBare
-	fs.StringSliceVar(&job.require, "require", nil, a.p.T("build.flag-require"))
+	fs.StringArrayVar(&job.require, "require", nil, a.p.T("build.flag-require"))
 	fs.StringSliceVar(&job.tags, "tags", nil, a.p.T("build.flag-tags"))
 	fs.StringVar(&job.o.LDFlags, "ldflags", "", a.p.T("build.flag-ldflags"))
 	return cmd
@@ -229,15 +229,20 @@ type buildFault struct {
 
 // buildFailure puts a failure in words. target is empty where it has to do with none.
 func (a *app) buildFailure(job *buildJob, f *cgo.BuildFailure, target string) buildFault {
-	t, _ := cgo.ParseTarget(target) // the zero target for none
+	t, _ := cgo.ParseTarget(target)    // the zero target for none
+	if f.Code == cgo.FailStaticGlibc { // what is static has no floor, and a compiler without one will do
+		t.Floor = ""
+		target = t.String()
+	}
 	line := ""
 	if len(f.Lines) > 0 {
 		line = strings.TrimSpace(f.Lines[0])
 	}
 	args := []any{
-		"Target", target, "Where", a.buildWhere(target), "File", f.File, "Name", f.Name, "CC", f.Compiler, "From", f.From, "Machine", cmp.Or(f.Machine, a.p.T("build.machine-other")),
+		"Target", target, "File", f.File, "Name", f.Name, "CC", f.Compiler, "From", f.From, "Machine", cmp.Or(f.Machine, a.p.T("build.machine-other")),
 		"Tried", strings.Join(f.Tried, ", "), "Packages", someNames(f.Packages), "Err", line, "Why", a.buildWhy(job, f),
-		"Setting", "CC_FOR_" + t.OS + "_" + t.Arch, "Floor", t.Floor, "Install", a.installLine(t), "Out", job.o.Out,
+		"Setting", settingOf(target), "Floor", t.Floor, "Install", a.installLine(t), "Out", job.o.Out,
+		"Musl", muslOf(t),
 	}
 	b := buildFault{code: "build.fail." + f.Code, hint: "build.hint." + f.Code, args: args}
 	if f.Code == cgo.FailNoCompiler && f.Reason != "" && a.p.Has("build.fail."+f.Reason) {
@@ -255,12 +260,24 @@ func (a *app) buildFailure(job *buildJob, f *cgo.BuildFailure, target string) bu
 	return b
 }
 
-// buildWhere begins a line about a target.
-func (a *app) buildWhere(target string) string {
-	if target == "" {
+// settingOf names the setting for a compiler for a target.
+func settingOf(target string) string {
+	t, _ := cgo.ParseTarget(target) // the zero target for none
+	return "CC_FOR_" + t.OS + "_" + t.Arch
+}
+
+// muslOf is t with musl in place of glibc.
+func muslOf(t cgo.Target) string {
+	t.Libc, t.Floor = cgo.Musl, ""
+	return t.String()
+}
+
+// buildWhere begins a line about targets.
+func buildWhere(targets []string) string {
+	if len(targets) == 1 && targets[0] == "" {
 		return ""
 	}
-	return target + ": "
+	return strings.Join(targets, ", ") + ": "
 }
 
 // buildWhy says why cgo is on.

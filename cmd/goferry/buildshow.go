@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -130,6 +131,12 @@ func (a *app) needsCell(o cgo.BuildOutput) string {
 	if o.Static {
 		return a.p.T("build.needs-static")
 	}
+	if i.OS == "windows" { // the C library that a program asks for is a part of it
+		if dlls := missingDLLs(o); dlls != "" {
+			return dlls
+		}
+		return a.p.T("build.needs-windows")
+	}
 	for _, name := range []string{"glibc", "macos"} {
 		if f := i.Floor(name); f.Version != "" {
 			return name + " " + f.Version
@@ -138,10 +145,19 @@ func (a *app) needsCell(o cgo.BuildOutput) string {
 	if o.Libc != "" {
 		return map[string]string{"gnu": "glibc"}[o.Libc] + strings.TrimPrefix(o.Libc, "gnu")
 	}
-	if (binary.Requirement{Name: "static"}).Check(i).Met == binary.MetYes {
+	out := (binary.Requirement{Name: "static"}).Check(i)
+	if out.Met == binary.MetYes {
 		return a.p.T("build.needs-plain")
 	}
-	return a.p.T("build.needs-libraries")
+	return cmp.Or(someNames(strings.Split(out.Detail, ", ")), a.p.T("build.needs-libraries"))
+}
+
+// missingDLLs are those that a plain Windows does not have, with commas between.
+func missingDLLs(o cgo.BuildOutput) string {
+	if out := (binary.Requirement{Name: "windows-plain"}).Check(o.Info); out.Met == binary.MetNo {
+		return out.Detail
+	}
+	return ""
 }
 
 // ranCell says what starting a program gave.
@@ -170,9 +186,13 @@ func (a *app) runsOnLine(o cgo.BuildOutput) string {
 	if systems == "" {
 		return ""
 	}
-	i := slices.IndexFunc(o.Verdicts, func(v binary.Verdict) bool { return v.Runs == binary.RunsNot && v.Reason != binary.NoSuchArch })
-	if len(o.RunsOn) == 0 && i >= 0 {
-		systems += a.p.T("build.because", "Why", a.p.T("inspect.reason-"+o.Verdicts[i].Reason, "Detail", o.Verdicts[i].Detail))
+	not := slices.DeleteFunc(slices.Clone(o.Verdicts), func(v binary.Verdict) bool { return v.Runs != binary.RunsNot || v.Reason == binary.NoSuchArch })
+	if len(o.RunsOn) == 0 && len(not) > 0 {
+		why := not[0]
+		if o.Info.OS == "windows" { // the newest comes last; that it runs on no older one is another matter
+			why = not[len(not)-1]
+		}
+		systems += a.p.T("build.because", "Why", a.p.T("inspect.reason-"+why.Reason, "Detail", why.Detail))
 	}
 	return a.p.T("build.runs-on", "Systems", systems)
 }
@@ -200,6 +220,48 @@ func (a *app) buildNotes(rep cgo.BuildReport) {
 	for _, note := range order {
 		a.say(a.p.T("build.note."+note, "Targets", strings.Join(targets[note], ", "), "Packages", someNames(packages[note])))
 	}
+	a.buildDLLs(rep)
+	a.notStarted(rep)
+}
+
+// buildDLLs says what has to go with programs for Windows, where nobody was promised that it is nothing.
+func (a *app) buildDLLs(rep cgo.BuildReport) {
+	for _, t := range rep.Targets {
+		for _, o := range t.Outputs {
+			if o.Info == nil || o.Info.OS != "windows" || len(o.Unmet()) > 0 {
+				continue
+			}
+			if dlls := missingDLLs(o); dlls != "" {
+				a.say(a.p.T("build.dlls", "File", o.File, "Names", dlls))
+				a.hint(a.p.T("build.hint.dlls", "Names", dlls))
+			}
+		}
+	}
+}
+
+// notStarted says why nothing here could start what was to be started, one and the same of several targets once.
+func (a *app) notStarted(rep cgo.BuildReport) {
+	type reason struct{ why, needs string }
+	var order []reason
+	targets := map[reason][]string{}
+	for _, t := range rep.Targets {
+		for _, o := range t.Outputs {
+			if o.Run == nil || o.Run.By != "" {
+				continue
+			}
+			r := reason{o.Run.Why, o.Run.Needs}
+			if targets[r] == nil {
+				order = append(order, r)
+			}
+			if !slices.Contains(targets[r], t.Target) {
+				targets[r] = append(targets[r], t.Target)
+			}
+		}
+	}
+	for _, r := range order {
+		a.say(a.p.T("build.not-run."+r.why, "Targets", strings.Join(targets[r], ", "), "Needs", r.needs))
+		a.hint(a.p.T("build.not-run-way." + r.why))
+	}
 }
 
 // buildProblems says what went wrong, one and the same of several targets once.
@@ -222,8 +284,7 @@ func (a *app) buildProblems(job *buildJob, rep cgo.BuildReport) {
 	}
 	for _, p := range problems {
 		f := a.buildFailure(job, p.failure, p.targets[0])
-		f.args[3] = a.buildWhere(strings.Join(p.targets, ", "))
-		a.say(a.p.T(f.code, f.args...))
+		a.say(buildWhere(p.targets) + a.p.T(f.code, f.args...))
 		if f.lines {
 			for _, line := range p.failure.Lines {
 				fmt.Fprintln(a.stderr, "  | "+strings.ReplaceAll(line, "\t", "    "))
@@ -252,7 +313,12 @@ func (a *app) brokenPromises(rep cgo.BuildReport) {
 	for _, t := range rep.Targets {
 		for _, o := range t.Outputs {
 			for _, u := range o.Unmet() {
-				a.say(a.p.T("build.unmet", "File", o.File, "What", a.outcomeText(u)))
+				if u.Code == cgo.UnmetCPU {
+					a.say(a.p.T("build.unmet-cpu", "File", o.File, "Target", t.Target, "CPU", u.Detail, "CC", a.compilerCell(t)))
+					a.hint(a.p.T("build.hint.cpu", "Target", t.Target, "Setting", settingOf(t.Target)))
+				} else {
+					a.say(a.p.T("build.unmet", "File", o.File, "What", a.outcomeText(u)))
+				}
 			}
 			if r := o.Run; r != nil && r.By != "" && !r.OK {
 				a.say(a.p.T("build.run-failed", "File", o.File, "By", a.runnerName(r.By), "Code", r.ExitCode, "Said", r.Said))

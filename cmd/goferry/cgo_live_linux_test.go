@@ -14,7 +14,6 @@ import (
 // is larger than most programs.
 func TestLiveCgoSQLite(t *testing.T) {
 	m := newCgoMatrix(t, liveRig(t))
-	m.vars["CGO_CFLAGS"] = "-O0"
 	m.vars["GOMODCACHE"] = goEnvOf(t, "GOMODCACHE")
 	tidy := m.command("go", "mod", "tidy")
 	tidy.Dir = m.src

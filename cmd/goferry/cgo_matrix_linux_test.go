@@ -23,7 +23,7 @@ type cgoCase struct {
 	program string // of testdata/cgo
 	how     string // static, pie (static-pie), dynamic
 	zig     bool   // needs zig, which is in npm alone
-	run     string // native; root: in one that has nothing else; musl: in one with musl and nothing else; qemu-NAME; wine; "": nothing here can
+	run     string // native; loader: native, with the C library of the compiler; root: in one that has nothing else; musl: in one with musl and nothing else; qemu-NAME; wine; "": nothing here can
 	all     bool   // only with GOFERRY_CGO_MATRIX=all
 }
 
@@ -35,7 +35,7 @@ var cgoCases = []cgoCase{
 	{target: "linux/amd64/musl", program: "c", how: "static", run: "root"},
 	{target: "linux/amd64/musl", program: "c", how: "dynamic", run: "musl"},
 	{target: "linux/386", program: "cxx", how: "static", run: "root", all: true},
-	{target: "linux/386", program: "c", how: "dynamic", run: "qemu-i386", all: true},
+	{target: "linux/386", program: "c", how: "dynamic", run: "loader", all: true},
 	{target: "linux/arm64", program: "cxx", how: "static", run: "qemu-aarch64"},
 	{target: "linux/arm64", program: "cxx", how: "dynamic", run: "qemu-aarch64", all: true},
 	{target: "linux/arm64", program: "c", how: "pie", run: "qemu-aarch64", all: true},
@@ -54,10 +54,12 @@ var cgoCases = []cgoCase{
 	{target: "linux/386/musl", program: "c", how: "static", zig: true, run: "root", all: true},
 	{target: "linux/riscv64/musl", program: "c", how: "static", zig: true, run: "qemu-riscv64", all: true},
 	{target: "linux/ppc64le/musl", program: "c", how: "static", zig: true, run: "qemu-ppc64le", all: true},
-	{target: "linux/ppc64le/gnu", program: "c", how: "dynamic", zig: true, all: true}, // no C library of it here
+	{target: "linux/ppc64le/gnu", program: "c", how: "dynamic", zig: true, run: "qemu-ppc64le", all: true},
 	{target: "linux/s390x/musl", program: "c", how: "static", zig: true, run: "qemu-s390x", all: true},
-	{target: "linux/s390x/gnu", program: "c", how: "dynamic", zig: true, all: true},
+	{target: "linux/s390x/gnu", program: "c", how: "dynamic", zig: true, run: "qemu-s390x", all: true},
 	{target: "windows/arm64", program: "c", how: "static", zig: true, all: true},
+	{target: "linux/arm/v6/gnu", program: "c", how: "dynamic", zig: true, run: "qemu-arm", all: true}, // Debian's own compiler has a C library for v7
+	{target: "freebsd/amd64", program: "c", how: "dynamic", zig: true, all: true},
 	{target: "darwin/arm64", program: "c", how: "dynamic", zig: true, all: true},
 	{target: "darwin/amd64", program: "c", how: "dynamic", zig: true, all: true},
 }
@@ -104,6 +106,8 @@ func newCgoMatrix(t *testing.T, r *rig) *cgoMatrix {
 	m.wine = filepath.Join(cache, "goferry-test", "wine")
 	m.vars["ZIG_GLOBAL_CACHE_DIR"] = filepath.Join(cache, "zig")
 	m.vars["GOFLAGS"] = "-modcacherw -buildvcs=false"
+	// Without -O2 the C is compiled in less time, and zig would put checks into it that do not link.
+	m.vars["CGO_CFLAGS"] = "-g"
 	return m
 }
 
@@ -157,11 +161,15 @@ func (m *cgoMatrix) start(t *testing.T, c cgoCase, file string) string {
 	name, emulated := strings.CutPrefix(c.run, "qemu-")
 	switch {
 	case emulated:
-		sysroot := map[string]string{"aarch64": "aarch64-linux-gnu", "arm": "arm-linux-gnueabihf", "riscv64": "riscv64-linux-gnu", "i386": "i686-linux-gnu"}[name]
+		sysroot := map[string]string{"aarch64": "aarch64-linux-gnu", "arm": "arm-linux-gnueabihf", "riscv64": "riscv64-linux-gnu", "i386": "i686-linux-gnu",
+			"ppc64le": "powerpc64le-linux-gnu", "s390x": "s390x-linux-gnu"}[name]
 		cmd = exec.Command(c.run, "-L", "/usr/"+sysroot, file)
 	case c.run == "wine":
 		m.windows(t)
 		cmd = m.wined("wine", file)
+	case c.run == "loader":
+		const lib = "/usr/i686-linux-gnu/lib"
+		cmd = exec.Command(lib+"/ld-linux.so.2", "--library-path", lib, file)
 	case c.run == "native":
 		cmd = exec.Command(file)
 	default:
@@ -284,7 +292,11 @@ func needs(t *testing.T, c cgoCase, file string) (how, asks string) {
 		}
 		var dlls []string
 		for _, match := range dllName.FindAllStringSubmatch(string(text), -1) {
-			dlls = append(dlls, strings.ToLower(match[1]))
+			dll := strings.ToLower(match[1])
+			if strings.HasPrefix(dll, "api-ms-win-crt-") { // the parts of the UCRT
+				dll = "ucrt"
+			}
+			dlls = append(dlls, dll)
 		}
 		slices.Sort(dlls)
 		return "", strings.Join(slices.Compact(dlls), " ")
@@ -413,13 +425,13 @@ func (m *cgoMatrix) row(t *testing.T, c cgoCase, b cgoBuilt) string {
 		if !strings.HasPrefix(said, c.said()) {
 			t.Errorf("it says %q, not %q", said, c.said())
 		}
-		ran = map[string]string{"root": "in an empty root", "musl": "in a root with musl alone", "native": "here"}[c.run]
+		ran = map[string]string{"root": "in an empty root", "musl": "in a root with musl alone", "native": "here", "loader": "here, with the compiler's own glibc"}[c.run]
 		if ran == "" {
 			ran = c.run
 		}
 	}
 	cc := filepath.Base(b.Compiler.CC[0])
-	if c.zig {
+	if b.Compiler.Family == "zig" {
 		cc = "zig cc"
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |", c.target, cc, c.program, strings.Replace(c.how, "pie", "static-pie", 1), asks, ran)

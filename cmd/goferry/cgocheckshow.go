@@ -314,7 +314,7 @@ func (p *checkPage) install() {
 		}
 		for _, b := range t.Broken {
 			said, _, _ := strings.Cut(strings.TrimSpace(b.Said), "\n")
-			p.text(p.app.p.T("cgocheck.broken", "CC", strings.Join(b.Compiler.CC, " "), "Target", t.Target, "Said", said))
+			p.text(p.app.p.T("cgocheck.broken", "CC", b.Compiler.Line(), "Target", t.Target, "Said", said))
 		}
 	}
 	if len(missing) == 0 {

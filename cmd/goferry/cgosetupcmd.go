@@ -37,6 +37,7 @@ func (a *app) cgoSetupCmd() *cobra.Command {
 		return a.cgoSetup(cmd, cfg, args, flags)
 	}))
 	a.settingFlag(cmd.Flags(), "sdk.dir")
+	a.settingFlag(cmd.Flags(), "bundle.trust")
 	a.jsonFlag(cmd)
 	fs := cmd.Flags()
 	fs.BoolVar(&flags.user, "user", false, a.p.T("cgosetup.flag-user"))
@@ -64,6 +65,7 @@ type ccSetup struct {
 	*app
 	ctx    context.Context
 	flags  cgoSetupFlags
+	from   ccSources
 	setup  *cgo.Setup
 	finder func() *cgo.Finder // a new one, which has not seen what was there before
 	asks   *bufio.Reader
@@ -72,21 +74,20 @@ type ccSetup struct {
 }
 
 // cgoSetup gets a compiler for each target. What fails for one does not stop the others.
-func (a *app) cgoSetup(cmd *cobra.Command, cfg *config.Config, args []string, flags cgoSetupFlags) error {
+func (a *app) cgoSetup(cmd *cobra.Command, cfg *config.Config, args []string, flags cgoSetupFlags) (err error) {
 	if _, err := homeOf(cfg); err != nil {
 		return err
 	}
-	var targets []cgo.Target
-	for _, arg := range args {
-		for name := range strings.SplitSeq(arg, ",") {
-			t, err := cgo.ParseTarget(strings.TrimSpace(name))
-			if err != nil {
-				return a.cgoSetupTarget(err)
-			}
-			targets = append(targets, t)
-		}
+	targets, err := a.cgoSetupTargets(args, "goferry cgo setup")
+	if err != nil {
+		return err
 	}
-	r := &ccSetup{app: a, ctx: cmd.Context(), flags: flags, asks: bufio.NewReader(a.stdin),
+	from, err := a.ccSources(cfg, flags.from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeBundles(from.bundles)) }()
+	r := &ccSetup{app: a, from: from, ctx: cmd.Context(), flags: flags, asks: bufio.NewReader(a.stdin),
 		setup:  &cgo.Setup{Runner: a.runner, Home: ccHome(cfg), Release: osRelease()},
 		finder: func() *cgo.Finder { return a.ccFinder(cfg) },
 	}
@@ -363,45 +364,6 @@ func (r *ccSetup) save() (err error) {
 		}
 	}
 	return os.Rename(f.Name(), r.flags.save)
-}
-
-// fromFiles installs from a file that was saved, or from Debian packages.
-func (r *ccSetup) fromFiles(t cgo.Target) (ccReady, error) {
-	show := r.showCCSetup(r.setup)
-	defer show.end()
-	p, dir, err := r.packFrom(t)
-	if err != nil {
-		return ccReady{}, err
-	}
-	got := ccReady{State: "unpacked", Dir: r.setup.Dir(p), Packages: len(p.Debs), Bytes: p.Bytes()}
-	if err := r.setup.Install(r.ctx, p, dir); err != nil {
-		return got, err
-	}
-	show.end()
-	return r.kept(t, p, got)
-}
-
-func (r *ccSetup) packFrom(t cgo.Target) (p *cgo.Pack, dir string, err error) {
-	debs := true
-	for _, name := range r.flags.from {
-		debs = debs && cgo.IsDeb(name)
-	}
-	if debs {
-		return r.setup.FromDebs(t, r.flags.from)
-	}
-	for _, name := range r.flags.from { // the first that has it
-		f, openErr := os.Open(name)
-		if openErr != nil {
-			return nil, "", openErr
-		}
-		p, dir, err = r.setup.OpenPack(r.ctx, t, f)
-		err = errors.Join(err, f.Close())
-		var se *cgo.SetupError
-		if err == nil || !errors.As(err, &se) || se.Code != cgo.SetupNotIn {
-			return p, dir, err
-		}
-	}
-	return nil, "", err
 }
 
 // tell says what is about to be done, to whoever is asked.

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/goferry/goferry/internal/bundle"
 	"github.com/goferry/goferry/internal/cgo"
 	"github.com/goferry/goferry/internal/text"
 )
@@ -114,8 +115,22 @@ func (r *ccSetup) probed(p *cgo.Probe) string {
 	return r.p.T("cgosetup.probe-c")
 }
 
+// cgoSetupTargets reads the targets that a command was given, several in one word with commas.
+func (a *app) cgoSetupTargets(args []string, command string) (targets []cgo.Target, err error) {
+	for _, arg := range args {
+		for name := range strings.SplitSeq(arg, ",") {
+			t, err := cgo.ParseTarget(strings.TrimSpace(name))
+			if err != nil {
+				return nil, a.cgoSetupTarget(err, command)
+			}
+			targets = append(targets, t)
+		}
+	}
+	return targets, nil
+}
+
 // cgoSetupTarget says what is wrong with the name of a target.
-func (a *app) cgoSetupTarget(err error) error {
+func (a *app) cgoSetupTarget(err error, command string) error {
 	var te *cgo.TargetError
 	if !errors.As(err, &te) {
 		return err
@@ -123,7 +138,7 @@ func (a *app) cgoSetupTarget(err error) error {
 	if len(te.Near) > 0 {
 		return &fault{code: "cgosetup.error.target", args: []any{"Target", te.Text, "Near", strings.Join(te.Near, ", ")}, hint: "hint.did-you-mean", exit: 2, err: err}
 	}
-	return &fault{code: "cgosetup.error.target", args: []any{"Target", te.Text, "Cmd", "goferry cgo setup"}, hint: "hint.usage", exit: 2, err: err}
+	return &fault{code: "cgosetup.error.target", args: []any{"Target", te.Text, "Cmd", command}, hint: "hint.usage", exit: 2, err: err}
 }
 
 // fault puts an error of a set-up into words.
@@ -136,6 +151,10 @@ func (r *ccSetup) fault(t cgo.Target, err error) error {
 	if errors.As(err, &f) || errors.Is(err, context.Canceled) {
 		return err
 	}
+	var be *bundle.Error
+	if errors.As(err, &be) {
+		return r.bundleFault(err)
+	}
 	if !errors.As(err, &se) {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
@@ -147,7 +166,7 @@ func (r *ccSetup) fault(t cgo.Target, err error) error {
 	switch se.Code {
 	case cgo.SetupOffline:
 		return &fault{code: "cgosetup.error.fetch", args: []any{"Target", target, "What", se.What, "Said", said}, hint: "cgosetup.hint.fetch", exit: 12, err: err}
-	case cgo.SetupDamaged:
+	case cgo.SetupDamaged, cgo.SetupLacking:
 		return &fault{code: "cgosetup.error.damaged", args: []any{"Target", target, "File", se.What}, hint: "cgosetup.hint.damaged", exit: 13, err: err}
 	case cgo.SetupNoUnpack:
 		return &fault{code: "cgosetup.error.no-unpack", args: []any{"Program", se.What}, hint: "cgosetup.hint.no-unpack", exit: 1, err: err}
@@ -156,6 +175,9 @@ func (r *ccSetup) fault(t cgo.Target, err error) error {
 	case cgo.SetupNotPack:
 		return &fault{code: "cgosetup.error.not-pack", args: []any{"File", strings.Join(r.flags.from, ", ")}, hint: "cgosetup.hint.not-pack", exit: 2, err: err}
 	case cgo.SetupNotIn:
+		if se.What == "" {
+			return &fault{code: "cgosetup.error.no-cc", args: []any{"File", strings.Join(r.flags.from, ", "), "Target", target}, hint: "cgosetup.hint.not-in", exit: 10, err: err}
+		}
 		return &fault{code: "cgosetup.error.not-in", args: []any{"Target", target, "Have", strings.ReplaceAll(se.What, " ", ", "), "File", strings.Join(r.flags.from, ", ")}, hint: "cgosetup.hint.not-in", exit: 10, err: err}
 	case cgo.SetupSpace:
 		return &fault{code: "cgosetup.error.space", args: []any{"Dir", se.What}, hint: "cgosetup.hint.space", exit: 2, err: err}

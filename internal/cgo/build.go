@@ -146,12 +146,21 @@ type BuildOutput struct {
 
 // A BuildRun is what starting an output gave.
 type BuildRun struct {
-	By       string `json:"by"` // native, qemu-aarch64, wine; "" if nothing here can start it
-	OK       bool   `json:"ok"` // it ended with 0, or ran until it was stopped
+	By       string `json:"by"`              // native, qemu-aarch64, wine; "" if nothing here can start it
+	Why      string `json:"why,omitempty"`   // where nothing can: a RunNo… code
+	Needs    string `json:"needs,omitempty"` // what is not here for it: a path, for RunNoInterpreter
+	OK       bool   `json:"ok"`              // it ended with 0, or ran until it was stopped
 	ExitCode int    `json:"exit_code"`
 	Stopped  bool   `json:"stopped,omitempty"` // it ran for so long that it was stopped
 	Said     string `json:"said,omitempty"`    // the last line of standard error where it did not end with 0
 }
+
+// The codes of why nothing here can start a program.
+const (
+	RunNoEmulator    = "no-emulator"    // nor is it one for this system
+	RunNoInterpreter = "no-interpreter" // what loads its libraries, and so its C library, is not here
+	RunOldWine       = "old-wine"       // wine lacks a DLL of Windows that every Go program loads
+)
 
 // A buildRun is one run of a Builder.
 type buildRun struct {
@@ -159,6 +168,8 @@ type buildRun struct {
 	o       BuildOptions
 	out     string // absolute
 	scratch string
+	tmp     string   // for what the go command and compilers write on their way: they leave it where they are ended
+	tmpIn   string   // where that is made; "" is the usual place
 	made    []string // folders that were made for it, the outermost last
 	report  BuildReport
 	goflags buildFlags
@@ -302,6 +313,9 @@ func (r *buildRun) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	r.report.Out = r.o.Out
+	if r.tmp, err = os.MkdirTemp(r.tmpIn, "goferry-build-"); err != nil {
+		return diskFailure(os.TempDir(), err)
+	}
 	if err := r.makeOut(); err != nil {
 		r.cleanUp()
 		return diskFailure(r.o.Out, err)
@@ -311,7 +325,7 @@ func (r *buildRun) prepare(ctx context.Context) (err error) {
 
 // project reads what the go command says of the project.
 func (r *buildRun) project(ctx context.Context) error {
-	res, err := r.golang(ctx, nil, "env", "-json", "GOVERSION", "GOFLAGS", "GOMOD", "GOWORK")
+	res, err := r.golang(ctx, nil, "env", "-json", "GOVERSION", "GOFLAGS", "GOMOD", "GOWORK", "GOTMPDIR")
 	if err != nil {
 		return err
 	}
@@ -323,6 +337,7 @@ func (r *buildRun) project(ctx context.Context) error {
 		return fmt.Errorf("go env: %w", err)
 	}
 	r.report.Go, _, _ = strings.Cut(env["GOVERSION"], " ")
+	r.tmpIn = env["GOTMPDIR"]
 	r.goflags = readGoflags(env["GOFLAGS"])
 	if mod := env["GOMOD"]; mod != "" && mod != os.DevNull {
 		r.root = filepath.Dir(mod)
@@ -334,6 +349,11 @@ func (r *buildRun) project(ctx context.Context) error {
 func (r *buildRun) golang(ctx context.Context, env []string, args ...string) (gocmd.Result, error) {
 	// Compilers speak the language of the locale, and are understood in English.
 	env = append(append([]string{"LC_ALL=C"}, r.Env...), env...)
+	if r.scratch != "" { // all is made
+		for _, key := range []string{"GOTMPDIR", "TMPDIR", "TMP", "TEMP"} { // cgo and compilers: the system's
+			env = append(env, key+"="+r.tmp)
+		}
+	}
 	return r.Runner.Run(ctx, gocmd.Cmd{Name: "go", Args: args, Dir: r.o.Dir, Env: env})
 }
 
@@ -383,6 +403,9 @@ func (r *buildRun) cleanUp() {
 	if r.scratch != "" {
 		// An error leaves a folder with a name that says whose it is.
 		_ = os.RemoveAll(r.scratch)
+	}
+	if r.tmp != "" {
+		_ = os.RemoveAll(r.tmp) // what stays there is the system's to remove
 	}
 	for i, dir := range r.made {
 		if i == 0 {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/goferry/goferry/internal/gocmd"
 )
@@ -15,9 +16,12 @@ const (
 	FailNoCompiler    = "no-compiler"    // Tried, Reason
 	FailWrongCompiler = "wrong-compiler" // Compiler makes programs for Machine
 	FailNoLibc        = "no-libc"        // Compiler has no C library for the target: Name is the first file that it misses
+	FailNoStaticLibc  = "no-static-libc" // Compiler has it, but not the static one: Name is missing
+	FailStaticGlibc   = "static-glibc"   // Compiler is zig, which cannot link glibc statically
 	FailHeader        = "header"         // File includes Name, which is not there
 	FailPkgConfig     = "pkg-config"     // Name is not known to pkg-config, or pkg-config is not there
 	FailLibrary       = "library"        // the linker does not find Name
+	FailFramework     = "framework"      // the linker does not find Name, a framework or a function that only Apple's SDK tells of
 	FailSymbol        = "symbol"         // the linker does not find the function Name
 	FailC             = "c-code"         // C code does not compile: File, Lines
 	FailGo            = "go-code"        // Go code does not compile: File, Lines
@@ -65,16 +69,26 @@ func (f *BuildFailure) Unwrap() error { return f.Err }
 
 // ofCompiler reports whether another compiler may do better.
 func (f *BuildFailure) ofCompiler() bool {
-	return slices.Contains([]string{FailWrongCompiler, FailNoLibc, FailNoCompiler}, f.Code)
+	return slices.Contains([]string{FailWrongCompiler, FailNoLibc, FailNoStaticLibc, FailStaticGlibc, FailNoCompiler}, f.Code)
 }
 
 // toolFailure is the failure of a program that did not run to its end.
 func toolFailure(err error) *BuildFailure {
 	var te *gocmd.ToolError
-	if errors.As(err, &te) {
+	if errors.As(err, &te) && !outOfRoom(err) {
 		return &BuildFailure{Code: FailNoCompiler, Name: te.Name, Tried: []string{te.Name}, Err: err}
 	}
 	return &BuildFailure{Code: FailOther, Lines: []string{err.Error()}, Err: err}
+}
+
+// outOfRoom says whether a program did not start because the machine had no room for it just then: processes, memory, open files.
+func outOfRoom(err error) bool {
+	for _, no := range []error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ETXTBSY} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
 }
 
 // diskFailure is the failure to write to a folder.
@@ -98,10 +112,13 @@ const shownLines = 6
 //
 // The texts are those of the go command, gcc, clang, GNU ld, lld and Apple's ld in English.
 func explainGo(stderr string, c *Compiler, cgoOff bool) *BuildFailure {
+	if c != nil {
+		stderr = c.readable(stderr)
+	}
 	lines := telling(stderr)
 	f := &BuildFailure{Code: FailOther, Lines: lines[:min(len(lines), shownLines)]}
 	if c != nil {
-		f.Compiler, f.From = strings.Join(c.CC, " "), c.From
+		f.Compiler, f.From = c.Line(), c.From
 	}
 	all := strings.Join(lines, "\n")
 	for _, s := range buildSigns {
@@ -144,6 +161,14 @@ func (f *BuildFailure) ofStandard(stderr string, c *Compiler) {
 	}
 }
 
+// ofStatic corrects the code of a static build: systems have the static libraries of a compiler in packages of their own.
+func (f *BuildFailure) ofStatic() {
+	missing := slices.Contains([]string{"-lc", "-lm", "-lpthread", "-ldl", "-lrt", "-lstdc++", "-lgcc_eh"}, f.Name)
+	if (f.Code == FailNoLibc || f.Code == FailLibrary) && missing {
+		f.Code = FailNoStaticLibc
+	}
+}
+
 // from lets the lines begin with the one that tells most.
 func (f *BuildFailure) from(lines []string, match string) {
 	first, _, _ := strings.Cut(match, "\n")
@@ -177,6 +202,8 @@ var buildSigns = []buildSign{
 	{code: FailWrongCompiler, cc: true, form: regexp.MustCompile(`unrecognized command[- ]line option .?(?:-mthreads|-marm|-mfpu|-m64|-m32|-arch|-mabi)|unknown argument:? '?(?:-mthreads|-marm|-arch)|unsupported option '(?:-mthreads|-marm)|no such instruction: .(?:stp|ldp|push \{|stmfd|addi|std )|[Bb]ad instruction|unrecognized opcode|unrecognized emulation mode|file in wrong format|incompatible with elf|architecture of input file .* is incompatible|file format not recognized|-m(?:64|32|arm)' (?:is )?not supported|unknown architecture|invalid instruction mnemonic|invalid (?:arch|cpu|value) .* in .-m|bad value .* for .-m(?:arch|cpu|tune)`)},
 	{code: FailNoLibc, cc: true, form: regexp.MustCompile(`(?:fatal error: |')(?P<name>(?:stdlib|stdio|stddef|stdint|errno|string|pthread|signal|sys/types|windows|features|bits/libc-header-start|gnu/stubs[-\w]*)\.h)(?:'|: No such)|cannot find (?P<name2>(?:S?crt1|crti|crt2|crtbegin\w*)\.o)|cannot find (?P<name3>-l(?:c|gcc|gcc_s|pthread|mingw32|mingwex|msvcrt))(?:$|[\s:])`)},
 	{code: FailHeader, form: regexp.MustCompile(`(?m)^(?P<file>\S+?:\d+(?::\d+)?): (?:fatal )?error: '?(?P<name>[^':\n]+?)'?(?:: No such file or directory| file not found)`)},
+	{code: FailFramework, cc: true, form: regexp.MustCompile(`unable to find framework '(?P<name>[^']+)'|framework '(?P<name2>[^']+)' not found|framework not found (?:for -framework )?(?P<name3>[^\s:,]+)|undefined symbol:? '?(?P<name4>_res_9_\w+)`)},
+	{code: FailStaticGlibc, cc: true, form: regexp.MustCompile(`libc of the specified target requires dynamic linking`)},
 	{code: FailLibrary, form: regexp.MustCompile(`(?:cannot find|library not found for|unable to find library|library ')\s*(?P<name>-l[^\s:,]+)|unable to find (?:dynamic |static )?(?:system )?library '(?P<name2>[^']+)'|library '(?P<name3>[^']+)' not found`)},
 	{code: FailC, form: regexp.MustCompile(`(?m)^(?P<file>\S+\.(?:c|cc|cpp|cxx|h|hh|hpp|hxx|m|mm|S|s|go):\d+(?::\d+)?): (?:fatal )?error: |^(?P<file2>\S+\.go:\d+(?::\d+)?): could not determine what C\.(?P<name>\w+) refers to`)},
 	{code: FailSymbol, form: regexp.MustCompile("undefined reference to [`'‘](?P<name>[^'’\n]+)|undefined symbol:? '?(?P<name2>[^\\s',]+)|Undefined symbols for architecture[^\n]*\n\\s*\"(?P<name3>[^\"]+)\"")},

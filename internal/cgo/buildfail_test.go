@@ -1,8 +1,14 @@
 package cgo
 
 import (
+	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/goferry/goferry/internal/gocmd"
 )
 
 // explained are texts of Go 1.26, gcc 12, clang 14 and GNU ld 2.40, and of lld and Apple's ld as their sources have them.
@@ -45,6 +51,11 @@ var explained = []struct {
 		said: "# example.com/app\n# [pkg-config --cflags  -- nowhere]\nPackage nowhere was not found in the pkg-config search path.\n"},
 	{name: "no pkg-config", cc: true, code: FailPkgConfig, what: "pkg-config",
 		said: "# example.com/app\n# [pkg-config --cflags  -- zlib]\npkg-config: exec: \"pkg-config\": executable file not found in $PATH\n"},
+	{name: "framework, zig", cc: true, code: FailFramework, what: "Security", said: "# example.com/app\nlink: running zig failed: exit status 1\nerror: unable to find framework 'Security'. searched paths:  none\n"},
+	{name: "libresolv, zig", cc: true, code: FailFramework, what: "_res_9_nclose", said: "# example.com/app\nlink: running zig failed: exit status 1\nerror: undefined symbol: _res_9_nclose\n    note: referenced by go.o:__TEXT$__text\n"},
+	{name: "framework, Apple", cc: true, code: FailFramework, what: "Odd", said: "ld: framework 'Odd' not found\n"},
+	{name: "framework, old ld, lld", cc: true, code: FailFramework, what: "Odd", said: "ld64.lld: error: framework not found for -framework Odd\nld: framework not found Odd\n"},
+	{name: "static glibc by zig", cc: true, code: FailStaticGlibc, said: "# example.com/app\nlink: running zig failed: exit status 1\nerror: libc of the specified target requires dynamic linking\n"},
 	{name: "symbol, GNU ld", cc: true, code: FailSymbol, what: "one",
 		said: "# example.com/app\n/usr/bin/ld: /tmp/000001.o: in function `_cgo_4ca1db4b00de_Cfunc_one':\nmain.cgo2.c:54: undefined reference to `one'\n"},
 	{name: "symbol, lld", cc: true, code: FailSymbol, what: "one", said: "ld.lld: error: undefined symbol: one\n"},
@@ -88,6 +99,39 @@ func TestExplainGo(t *testing.T) {
 				t.Errorf("compiler %q", f.Compiler)
 			}
 		})
+	}
+}
+
+// TestStaticLibrary tells a C library that is not there from one that is there without its static half.
+func TestStaticLibrary(t *testing.T) {
+	for _, c := range []struct{ said, code, what string }{
+		{"/usr/bin/ld: cannot find -lc\ncollect2: error: ld returned 1 exit status\n", FailNoStaticLibc, "-lc"},
+		{"/usr/bin/ld: cannot find -lm: No such file or directory\n", FailNoStaticLibc, "-lm"},
+		{"/usr/bin/ld: cannot find -lstdc++\n", FailNoStaticLibc, "-lstdc++"},
+		{"/usr/bin/ld: cannot find -lnowhere\n", FailLibrary, "-lnowhere"},
+		{"/usr/bin/ld: cannot find Scrt1.o: No such file or directory\n", FailNoLibc, "Scrt1.o"},
+	} {
+		f := explainGo("# example.com/app\n"+c.said, &Compiler{CC: []string{"gcc"}}, false)
+		if f.ofStatic(); f.Code != c.code || f.Name != c.what {
+			t.Errorf("%s: %s, %s, want %s, %s", c.said, f.Code, f.Name, c.code, c.what)
+		}
+	}
+}
+
+// TestOutOfRoom tells a machine that is full from a compiler that is not there.
+func TestOutOfRoom(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		code string
+	}{
+		{&gocmd.ToolError{Name: "gcc", Err: fs.ErrNotExist}, FailNoCompiler},
+		{&gocmd.ToolError{Name: "gcc", Err: &fs.PathError{Op: "fork/exec", Path: "/usr/bin/gcc", Err: syscall.ENOENT}}, FailNoCompiler},
+		{&gocmd.ToolError{Name: "gcc", Err: &fs.PathError{Op: "fork/exec", Path: "/usr/bin/gcc", Err: syscall.EAGAIN}}, FailOther},
+		{fmt.Errorf("probe: %w", &gocmd.ToolError{Name: "gcc", Err: os.NewSyscallError("pipe2", syscall.EMFILE)}), FailOther},
+	} {
+		if f := missing(c.err, nil); f.Code != c.code || f.Code == FailOther && !strings.Contains(f.Lines[0], "gcc") {
+			t.Errorf("%v: %s, %q, want %s", c.err, f.Code, f.Lines, c.code)
+		}
 	}
 }
 

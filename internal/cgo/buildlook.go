@@ -28,14 +28,14 @@ func (r *buildRun) look(ctx context.Context, res *BuildResult) *BuildFailure {
 		return failure
 	}
 	for _, e := range entries {
-		out, err := look(filepath.Join(res.dir, e.Name()), promises)
+		out, err := look(filepath.Join(res.dir, e.Name()), res.target, promises)
 		if err != nil {
 			return err
 		}
 		out.Package = packageOf(res.load.mains, e.Name(), len(entries) == 1)
 		out.File = path.Join(targetDir(res.target), e.Name())
 		if r.o.Run {
-			out.Run = r.start(ctx, res.target, out.path)
+			out.Run = r.start(ctx, res.target, &out)
 		}
 		res.Outputs = append(res.Outputs, out)
 	}
@@ -54,8 +54,8 @@ func packageOf(mains []string, file string, only bool) string {
 	return ""
 }
 
-// look inspects one file.
-func look(file string, promises []binary.Requirement) (BuildOutput, *BuildFailure) {
+// look inspects one file, which was built for t.
+func look(file string, t Target, promises []binary.Requirement) (BuildOutput, *BuildFailure) {
 	out := BuildOutput{path: file, Libraries: []string{}, Floors: []string{}, RunsOn: []string{}, RunsNotOn: []string{}}
 	f, err := os.Open(file)
 	if err != nil {
@@ -81,7 +81,38 @@ func look(file string, promises []binary.Requirement) (BuildOutput, *BuildFailur
 	for _, p := range promises {
 		out.Promises = append(out.Promises, p.Check(info))
 	}
+	if p, ok := cpuPromise(t, info); ok {
+		out.Promises = append(out.Promises, p)
+	}
 	return out, nil
+}
+
+// UnmetCPU is the code of an Outcome: the machine code asks for a newer processor than the variant of the target, which is
+// Detail. What Go compiles keeps to the variant; a C library is as its makers have it.
+const UnmetCPU = "asks-cpu"
+
+// cpuPromise holds a program to the variant of its target; false if there is nothing to be seen.
+func cpuPromise(t Target, i *binary.Info) (binary.Outcome, bool) {
+	p := binary.Outcome{Requirement: "cpu<=" + cpuLevel(t), Met: binary.MetYes}
+	if newerCPU(t, i.CPU) {
+		p.Met, p.Code, p.Detail = binary.MetNo, UnmetCPU, i.CPU
+	}
+	return p, i.Arch == t.Arch && i.CPU != "" && cpuLevel(t) != ""
+}
+
+// cpuLevel is the processor that t names: v6 of v6+softfloat; "" if it names none that files tell of.
+func cpuLevel(t Target) string {
+	if t.Arch != "arm" && t.Arch != "amd64" {
+		return ""
+	}
+	level, _, _ := strings.Cut(t.Variant, "+")
+	return level
+}
+
+// newerCPU says whether a processor, as room binary names it, is newer than that of t.
+func newerCPU(t Target, cpu string) bool {
+	level := cpuLevel(t)
+	return level != "" && cpu != "" && compareVersions(cpu[1:], level[1:]) > 0
 }
 
 // describe takes what is to be said of a program.
@@ -153,11 +184,30 @@ func oldWine(e Emulator, stderr string) bool {
 // errRanLong is why a program is stopped.
 var errRanLong = errors.New("it runs")
 
+// interpreterHere says whether the interpreter of a program is where e has it looked for: with qemu below a root, where
+// one is told. Of what was not read nothing is known.
+func interpreterHere(e Emulator, i *binary.Info) bool {
+	if i == nil || i.Interpreter == "" || i.Format != binary.ELF {
+		return true
+	}
+	places := []string{i.Interpreter}
+	if at := slices.Index(e.Argv, "-L"); at >= 0 && at+1 < len(e.Argv) {
+		places = append(places, filepath.Join(e.Argv[at+1], i.Interpreter))
+	}
+	return slices.ContainsFunc(places, func(name string) bool {
+		_, err := os.Stat(name)
+		return err == nil
+	})
+}
+
 // start starts a program, where something here can, in an empty folder.
-func (r *buildRun) start(ctx context.Context, t Target, file string) *BuildRun {
+func (r *buildRun) start(ctx context.Context, t Target, out *BuildOutput) *BuildRun {
 	e, ok := r.Finder.Emulator(ctx, t)
 	if !ok {
-		return &BuildRun{}
+		return &BuildRun{Why: RunNoEmulator}
+	}
+	if r.Finder.env("QEMU_LD_PREFIX") == "" && !interpreterHere(e, out.Info) {
+		return &BuildRun{Why: RunNoInterpreter, Needs: out.Info.Interpreter}
 	}
 	run := &BuildRun{By: e.Name}
 	dir, err := os.MkdirTemp("", "goferry-run-")
@@ -172,7 +222,7 @@ func (r *buildRun) start(ctx context.Context, t Target, file string) *BuildRun {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errRanLong)
 	defer cancel()
-	argv := append(append(slices.Clone(e.Argv), file), r.o.RunArgs...)
+	argv := append(append(slices.Clone(e.Argv), out.path), r.o.RunArgs...)
 	res, err := r.Runner.Run(ctx, gocmd.Cmd{Name: argv[0], Args: argv[1:], Dir: dir, Env: e.Env})
 	run.ExitCode = res.ExitCode
 	switch {
@@ -181,7 +231,7 @@ func (r *buildRun) start(ctx context.Context, t Target, file string) *BuildRun {
 	case err != nil:
 		run.Said, run.ExitCode = err.Error(), -1
 	case oldWine(e, string(res.Stderr)):
-		return &BuildRun{}
+		return &BuildRun{Why: RunOldWine}
 	default:
 		run.OK = res.ExitCode == 0
 	}

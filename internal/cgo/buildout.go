@@ -87,14 +87,14 @@ type ManifestTarget struct {
 	Compiler *ManifestCompiler `json:"compiler,omitempty"`
 	Tags     []string          `json:"tags,omitempty"`
 	LDFlags  string            `json:"ldflags,omitempty"`
-	Outputs  []BuildOutput     `json:"outputs"`
+	Outputs  []BuildOutput     `json:"outputs"` // without Run, which is about the machine
 	Archive  *BuildFile        `json:"archive,omitempty"`
 }
 
 // A ManifestCompiler is the C compiler of a target.
 type ManifestCompiler struct {
 	Family  Family   `json:"family"`
-	CC      []string `json:"cc"` // without folders
+	CC      []string `json:"cc"` // as a person would write it (zig cc -target …), without folders of the machine
 	Version string   `json:"version,omitempty"`
 }
 
@@ -106,7 +106,7 @@ func (r *buildRun) manifest() ([]byte, error) {
 		}
 		t := ManifestTarget{Target: res.Target, Cgo: res.Cgo, Tags: res.Tags, LDFlags: res.LDFlags, Archive: res.Archive}
 		if c := res.Compiler; c != nil {
-			t.Compiler = &ManifestCompiler{Family: c.Family, CC: plainCC(c.CC), Version: c.Version}
+			t.Compiler = &ManifestCompiler{Family: c.Family, CC: plainCC(c.Shown()), Version: c.Version}
 		}
 		for _, o := range res.Outputs {
 			o.Run = nil // depends on the machine
@@ -123,13 +123,16 @@ func (r *buildRun) manifest() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// plainCC are the words of a compiler without the folders of this machine.
+// pathFlag is a flag that has an absolute path behind it: --sysroot=/x, -L/x, -Wl,-rpath,/x. A macro (-D) is code.
+var pathFlag = regexp.MustCompile(`^(-[^D][-\w,=.]*?)(/.*|[A-Za-z]:[\\/].*)$`)
+
+// plainCC are the words of a compiler without the folders of this machine: of a path its last name is left.
 func plainCC(cc []string) []string {
 	plain := make([]string, len(cc))
 	for i, w := range cc {
 		plain[i] = w
-		if name, value, ok := strings.Cut(w, "="); ok && filepath.IsAbs(value) {
-			plain[i] = name + "=" + filepath.Base(value)
+		if m := pathFlag.FindStringSubmatch(w); m != nil {
+			plain[i] = m[1] + filepath.Base(m[2])
 		} else if filepath.IsAbs(w) {
 			plain[i] = filepath.Base(w)
 		}

@@ -183,13 +183,16 @@ func (r *buildRun) withCgo(ctx context.Context, res *BuildResult) *BuildFailure 
 	if res.load.cxx {
 		compilers = slices.DeleteFunc(slices.Clone(found), func(c Compiler) bool { return len(c.CXX) == 0 })
 		if len(compilers) == 0 {
-			return &BuildFailure{Code: FailNoCompiler, Reason: "needs-cxx", Compiler: strings.Join(found[0].CC, " "), Packages: res.load.uses}
+			return &BuildFailure{Code: FailNoCompiler, Reason: "needs-cxx", Compiler: found[0].Line(), Packages: res.load.uses}
 		}
 	}
 	if r.o.Static != "" {
 		compilers = slices.Clone(compilers)
 		for i, c := range compilers {
 			compilers[i] = c.forStatic()
+		}
+		if compilers = slices.DeleteFunc(compilers, Compiler.noStatic); len(compilers) == 0 {
+			return &BuildFailure{Code: FailStaticGlibc, Compiler: found[0].Line(), From: found[0].From, Packages: res.load.uses}
 		}
 	}
 	var first *BuildFailure
@@ -250,6 +253,11 @@ var machineForm = regexp.MustCompile(`^[\w.]+(-[\w.]+){1,4}$`)
 
 // compile runs go build for one target, with a C compiler or, where c is nil, without cgo.
 func (r *buildRun) compile(ctx context.Context, res *BuildResult, c *Compiler) *BuildFailure {
+	res.Compiler = c
+	if c != nil {
+		told := r.named(*c)
+		c = &told
+	}
 	args, env := r.goBuild(res, c)
 	out, err := r.golang(ctx, env, append(append(args, "--"), r.o.Packages...)...)
 	switch {
@@ -258,6 +266,9 @@ func (r *buildRun) compile(ctx context.Context, res *BuildResult, c *Compiler) *
 	case out.ExitCode != 0:
 		failure := explainGo(string(out.Stderr), c, !res.Cgo && len(res.load.uses) > 0)
 		failure.Packages = res.load.uses
+		if r.o.Static != "" {
+			failure.ofStatic()
+		}
 		return failure
 	}
 	return nil
@@ -289,7 +300,6 @@ func (r *buildRun) goBuild(res *BuildResult, c *Compiler) (args, env []string) {
 	} else {
 		env = append(env, "CGO_ENABLED=0")
 	}
-	res.Compiler = c
 	if res.Tags = r.tags(tags); len(res.Tags) > 0 {
 		args = append(args, "-tags="+strings.Join(res.Tags, ","))
 	}

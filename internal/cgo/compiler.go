@@ -1,5 +1,10 @@
 package cgo
 
+import (
+	"slices"
+	"strings"
+)
+
 // A Family is a kind of C compiler.
 type Family string
 
@@ -47,6 +52,38 @@ func (c Compiler) GoEnv() []string {
 		env = append(env, "AR="+quoteWords(c.AR))
 	}
 	return append(env, c.Env...)
+}
+
+// zigWords is how many words of c.CC start zig: goferry as its compiler, with what it is told of zig, or zig itself; 0 if c is
+// another compiler.
+func (c Compiler) zigWords() int {
+	if c.Family != Zig || len(c.CC) == 0 {
+		return 0
+	}
+	i := slices.IndexFunc(c.CC, func(w string) bool { return strings.HasPrefix(w, "--zig-version=") })
+	return max(i, 0) + 1
+}
+
+// Shown is CC as a person would write it: without goferry before zig, which takes out flags that zig does not know.
+func (c Compiler) Shown() []string {
+	n := c.zigWords()
+	if n == 0 {
+		return slices.Clone(c.CC)
+	}
+	return append([]string{"zig"}, c.CC[n:]...)
+}
+
+// Line is Shown, quoted where a shell would want it.
+func (c Compiler) Line() string { return quoteWords(c.Shown()) }
+
+// readable puts zig where a tool that writes how it started c names goferry.
+func (c Compiler) readable(text string) string {
+	n := c.zigWords()
+	if n == 0 {
+		return text
+	}
+	text = strings.ReplaceAll(text, strings.Join(c.CC[:n], " ")+" ", "zig ")
+	return strings.ReplaceAll(text, "running "+c.CC[0]+" failed", "running zig failed")
 }
 
 // A MissingError says that there is no compiler for a target.

@@ -84,9 +84,8 @@ func (f *Finder) Find(ctx context.Context, t Target) ([]Compiler, error) {
 	if err != nil {
 		return nil, err
 	}
-	found = append(found, zigs...)
-	if len(found) > 0 {
-		return found, nil
+	if found = append(found, zigs...); len(found) > 0 {
+		return f.byCPU(ctx, t, found)
 	}
 	switch {
 	case t.Floor != "":

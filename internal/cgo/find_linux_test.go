@@ -3,6 +3,7 @@ package cgo
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -67,6 +68,30 @@ func (m *machine) find(target string) []string {
 		lines = append(lines, strings.ReplaceAll(quoteWords(c.CC), m.bin+"/", ""))
 	}
 	return lines
+}
+
+// runtime/cgo is compiled with -Werror, so clang must not warn of the linker that it is told.
+func TestClangCompiles(t *testing.T) {
+	clang, err := exec.LookPath("clang")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t)
+	m.script("clang", "exec "+clang+` "$@"`)
+	target := "linux/arm64"
+	if runtime.GOARCH == "arm64" {
+		target = "linux/riscv64"
+	}
+	found, err := m.f.Find(t.Context(), parsed(t, target))
+	if err != nil || len(found) != 1 || !slices.Contains(found[0].CC, "-fuse-ld=lld") {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	args := append(slices.Clone(found[0].CC[1:]), "-Wall", "-Werror", "-x", "c", "-c", "-o", filepath.Join(t.TempDir(), "a.o"), "-")
+	cmd := exec.Command(clang, args...)
+	cmd.Stdin = strings.NewReader("#include <stdio.h>\nint three(void) { return 3; }\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 // Compilers are found by the names that systems give them, and told apart by what they say.

@@ -317,7 +317,7 @@ func (f *Finder) clangs(t Target) []candidate {
 		flags := append([]string{"--target=" + triple}, more...)
 		return []candidate{{family: Clang, cc: append([]string{"clang"}, flags...), cxx: append([]string{"clang++"}, flags...), triple: triple, root: root}}
 	}
-	lld := []string{"-fuse-ld=lld"}
+	lld := useLLD()
 	switch {
 	case t.OS == "linux" && t.Libc != Musl && !(runtime.GOOS == "linux" && t.Arch == runtime.GOARCH):
 		if f.program(nil, gnuTriples(t)[0]+"-ld") != "" {
@@ -334,7 +334,7 @@ func (f *Finder) clangs(t Target) []candidate {
 			sdk = f.env("SDKROOT")
 		}
 		if sdk != "" {
-			list := add(map[string]string{"amd64": "x86_64", "arm64": "arm64"}[t.Arch]+"-apple-macos11", "-isysroot", sdk, "-fuse-ld=lld")
+			list := add(map[string]string{"amd64": "x86_64", "arm64": "arm64"}[t.Arch]+"-apple-macos11", append([]string{"-isysroot", sdk}, useLLD()...)...)
 			list[0].root = ""
 			return list
 		}
@@ -395,3 +395,6 @@ func (f *Finder) folders(t Target) []string {
 	}
 	return dirs
 }
+
+// useLLD makes clang link by lld. Where it only compiles, it says that the flag is of no use, which runtime/cgo, with -Werror, takes for an error.
+func useLLD() []string { return []string{"-fuse-ld=lld", "-Wno-unused-command-line-argument"} }

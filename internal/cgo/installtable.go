@@ -37,7 +37,7 @@ func installSystems() []*installSystem {
 		{system: "apk", ids: " wolfi chainguard ", argv: []string{"apk", "add"}, native: "gcc glibc-dev", libc: "gnu", zig: "zig"},
 		{
 			system: "dnf", ids: " fedora rhel centos rocky almalinux ol amzn openeuler anolis alinux tencentos opencloudos kylin mageia ", argv: []string{"dnf", "install", "-y"},
-			native: "gcc gcc-c++ glibc-devel", libc: "gnu", zig: "zig", musl: "musl-gcc",
+			native: "gcc gcc-c++ glibc-devel", libc: "gnu", zig: "zig", musl: "musl-gcc musl-libc-static",
 			cross: map[string]string{"windows/amd64": "mingw64-gcc mingw64-gcc-c++", "windows/386": "mingw32-gcc mingw32-gcc-c++", "windows/amd64/ucrt": "ucrt64-gcc ucrt64-gcc-c++"},
 		},
 		{

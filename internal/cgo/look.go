@@ -173,6 +173,9 @@ func (f *Finder) lookAt(ctx context.Context, cc string, args []string) (*sight, 
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
+		if outOfRoom(err) {
+			return nil, err // says nothing of the compiler
+		}
 		if err != nil {
 			return &sight{}, nil // it cannot be started: no compiler
 		}

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// packIndex is the name of the first file in a saved pack.
-const packIndex = "goferry-cc-packs.json"
+// PackIndexName is the name of the index of packs: the first file in a saved one, and beside the packages elsewhere.
+const PackIndexName = "goferry-cc-packs.json"
 
 // maxPackIndex is the most that an index may have, in bytes.
 const maxPackIndex = 4 << 20
@@ -32,37 +32,53 @@ type savedPacks struct {
 // SavePacks writes packs, and their packages from the folders that Fetch named, as a tar file for machines without a
 // network. The same packs give the same bytes.
 func SavePacks(w io.Writer, packs []*Pack, dirs []string) error {
-	index := savedPacks{Format: 1, Packs: slices.Clone(packs)}
-	slices.SortFunc(index.Packs, func(a, b *Pack) int { return strings.Compare(a.Target, b.Target) })
-	data, err := json.MarshalIndent(index, "", "  ")
+	data, err := PackIndex(packs)
 	if err != nil {
 		return err
 	}
 	tw := tar.NewWriter(w)
-	if err := packHeader(tw, packIndex, int64(len(data)+1)); err != nil {
+	if err := packHeader(tw, PackIndexName, int64(len(data))); err != nil {
 		return err
 	}
-	if _, err := tw.Write(append(data, '\n')); err != nil {
+	if _, err := tw.Write(data); err != nil {
 		return err
 	}
-	files := map[string]string{}
-	debs := map[string]Deb{}
-	for i, p := range packs {
-		for _, d := range p.Debs {
-			files[d.SHA256], debs[d.SHA256] = filepath.Join(dirs[i], d.File), d
-		}
-	}
-	var order []string
-	for sum := range files {
-		order = append(order, sum)
-	}
-	slices.SortFunc(order, func(a, b string) int { return strings.Compare(debs[a].File+a, debs[b].File+b) })
-	for _, sum := range order {
-		if err := packDeb(tw, files[sum], debs[sum]); err != nil {
+	for _, f := range PackFiles(packs, dirs) {
+		if err := packDeb(tw, f.Path, f.Deb); err != nil {
 			return err
 		}
 	}
 	return tw.Close()
+}
+
+// PackIndex is the index of packs; the same packs give the same text.
+func PackIndex(packs []*Pack) ([]byte, error) {
+	index := savedPacks{Format: 1, Packs: slices.Clone(packs)}
+	slices.SortFunc(index.Packs, func(a, b *Pack) int { return strings.Compare(a.Target, b.Target) })
+	data, err := json.MarshalIndent(index, "", "  ")
+	return append(data, '\n'), err
+}
+
+// A PackFile is a package of one or more packs.
+type PackFile struct {
+	Deb
+	Path string // where it lies
+}
+
+// PackFiles are the packages of packs, in the folders that Fetch named: each once, sorted.
+func PackFiles(packs []*Pack, dirs []string) []PackFile {
+	known := map[string]bool{}
+	var files []PackFile
+	for i, p := range packs {
+		for _, d := range p.Debs {
+			if !known[d.SHA256] {
+				known[d.SHA256] = true
+				files = append(files, PackFile{Deb: d, Path: filepath.Join(dirs[i], d.File)})
+			}
+		}
+	}
+	slices.SortFunc(files, func(a, b PackFile) int { return strings.Compare(a.File+a.SHA256, b.File+b.SHA256) })
+	return files
 }
 
 func packHeader(tw *tar.Writer, name string, size int64) error {
@@ -82,14 +98,15 @@ func packDeb(tw *tar.Writer, name string, d Deb) (err error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if err := packHeader(tw, packMember(d), d.Size); err != nil {
+	if err := packHeader(tw, d.PackName(), d.Size); err != nil {
 		return err
 	}
 	_, err = io.CopyN(tw, f, d.Size)
 	return err
 }
 
-func packMember(d Deb) string { return "debs/" + d.SHA256 + ".deb" }
+// PackName is what a package is called beside an index of packs.
+func (d Deb) PackName() string { return "debs/" + d.SHA256 + ".deb" }
 
 // ReadPackIndex says what is in a file of packs. The error is a *SetupError where it is none.
 func ReadPackIndex(r io.Reader) ([]*Pack, error) {
@@ -100,23 +117,31 @@ func ReadPackIndex(r io.Reader) ([]*Pack, error) {
 func readPackIndex(r io.Reader) ([]*Pack, *tar.Reader, error) {
 	tr := tar.NewReader(r)
 	h, err := tr.Next()
-	if err != nil || h.Name != packIndex || h.Size > maxPackIndex {
+	if err != nil || h.Name != PackIndexName || h.Size > maxPackIndex {
 		return nil, nil, &SetupError{Code: SetupNotPack, Err: err}
 	}
-	var index savedPacks
-	dec := json.NewDecoder(tr)
-	if err := dec.Decode(&index); err != nil {
+	packs, err := parsePackIndex(tr)
+	if err != nil {
 		return nil, nil, &SetupError{Code: SetupNotPack, Err: err}
+	}
+	return packs, tr, nil
+}
+
+// parsePackIndex reads what PackIndex wrote.
+func parsePackIndex(r io.Reader) ([]*Pack, error) {
+	var index savedPacks
+	if err := json.NewDecoder(r).Decode(&index); err != nil {
+		return nil, err
 	}
 	if index.Format != 1 {
-		return nil, nil, &SetupError{Code: SetupNotPack, Err: fmt.Errorf("version %d of the form", index.Format)}
+		return nil, fmt.Errorf("version %d of the form", index.Format)
 	}
 	for _, p := range index.Packs {
 		if err := p.valid(); err != nil {
-			return nil, nil, &SetupError{Code: SetupNotPack, Err: err}
+			return nil, err
 		}
 	}
-	return index.Packs, tr, nil
+	return index.Packs, nil
 }
 
 var (
@@ -150,30 +175,42 @@ func (s *Setup) OpenPack(ctx context.Context, t Target, r io.Reader) (*Pack, str
 	if err != nil {
 		return nil, "", err
 	}
+	p, dir, err := s.choosePack(t, packs)
+	if err != nil {
+		return nil, "", err
+	}
+	return p, dir, s.takeDebs(ctx, t, p, tr, dir)
+}
+
+// choosePack finds the pack for t, and makes the folder for its packages.
+func (s *Setup) choosePack(t Target, packs []*Pack) (*Pack, string, error) {
 	i := slices.IndexFunc(packs, func(p *Pack) bool { return p.Name == packName(t) })
 	if i < 0 {
-		var have []string
-		for _, p := range packs {
-			have = append(have, p.Target)
-		}
-		return nil, "", &SetupError{Code: SetupNotIn, Target: t, What: strings.Join(have, " ")}
+		return nil, "", &SetupError{Code: SetupNotIn, Target: t, What: packTargets(packs)}
 	}
 	p := packs[i]
 	if p.Host != runtime.GOARCH || runtime.GOOS != "linux" {
 		return nil, "", &SetupError{Code: SetupOtherHost, Target: t, What: "linux/" + p.Host}
 	}
 	dir := s.fetchDir(p)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, "", err
+	return p, dir, os.MkdirAll(dir, 0o777)
+}
+
+// packTargets are the targets of packs, each once, for people.
+func packTargets(packs []*Pack) string {
+	var have []string
+	for _, p := range packs {
+		have = append(have, p.Target)
 	}
-	return p, dir, s.takeDebs(ctx, t, p, tr, dir)
+	slices.Sort(have)
+	return strings.Join(slices.Compact(have), " ")
 }
 
 // takeDebs writes the packages of p into dir.
 func (s *Setup) takeDebs(ctx context.Context, t Target, p *Pack, tr *tar.Reader, dir string) error {
 	want := map[string]Deb{}
 	for _, d := range p.Debs {
-		want[packMember(d)] = d
+		want[d.PackName()] = d
 	}
 	total, done := p.Bytes(), int64(0)
 	for ctx.Err() == nil {

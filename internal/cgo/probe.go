@@ -151,6 +151,48 @@ func (f *Finder) start(ctx context.Context, c Compiler, dir string) (string, err
 	return e.Name, nil
 }
 
+// byCPU puts compilers whose C library is made for newer processors than t behind the others: Debian's compiler for
+// armhf takes -march=armv6, and what it links is for v7 nevertheless. What it links is what tells.
+func (f *Finder) byCPU(ctx context.Context, t Target, found []Compiler) ([]Compiler, error) {
+	if level := cpuLevel(t); t.Arch != "arm" || level == "" || level == "v7" || len(found) < 2 {
+		return found, nil
+	}
+	var good, newer []Compiler
+	for _, c := range found {
+		cpu, err := f.linkedCPU(ctx, c)
+		switch {
+		case err != nil:
+			return nil, err
+		case newerCPU(t, cpu):
+			newer = append(newer, c)
+		default:
+			good = append(good, c)
+		}
+	}
+	return append(good, newer...), nil
+}
+
+// linkedCPU is the processor that a program of c asks for; "" if it does not say, or is not to be asked: the user's own stays
+// where it is, and zig would compile its C library first.
+func (f *Finder) linkedCPU(ctx context.Context, c Compiler) (cpu string, err error) {
+	if c.Family == User || c.Family == Zig {
+		return "", nil
+	}
+	dir, err := os.MkdirTemp("", "goferry-cc-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if ok, _, err := f.compile(ctx, c, c.CC, dir, "probe.c", probeC, "probe.exe"); err != nil || !ok {
+		return "", err
+	}
+	out, failure := look(filepath.Join(dir, "probe.exe"), c.Target, nil)
+	if failure != nil || out.Info == nil { // it links something else
+		return "", nil
+	}
+	return out.Info.CPU, nil
+}
+
 func (f *Finder) startOne(ctx context.Context, e Emulator, program string) (bool, error) {
 	argv := append(slices.Clone(e.Argv), program)
 	res, err := f.runner().Run(ctx, gocmd.Cmd{Name: argv[0], Args: argv[1:], Dir: filepath.Dir(program), Env: e.Env})

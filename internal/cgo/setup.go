@@ -52,6 +52,7 @@ const (
 	SetupOtherHost = "other-host" // a pack of another kind of machine
 	SetupNotPack   = "not-pack"   // a file is no pack
 	SetupNotIn     = "not-in"     // a pack has nothing for the target
+	SetupLacking   = "lacking"    // the index of a folder names a package that is in none of the folders
 	SetupSpace     = "space"      // musl-gcc does not work from a folder with a space in its name
 )
 

@@ -216,6 +216,10 @@ func (c Compiler) forStatic() Compiler {
 	return c
 }
 
+// noStatic says whether c cannot link statically: zig makes glibc itself, as a shared library alone. It would say so when all
+// is compiled: "libc of the specified target requires dynamic linking".
+func (c Compiler) noStatic() bool { return c.Family == Zig && c.Target.OS == "linux" && c.Libc == GNU }
+
 // A ZigCall is a line that starts zig for the go command: what WrapZig reads.
 type ZigCall struct {
 	Zig     string // path

@@ -35,13 +35,15 @@ func TestZigFilter(t *testing.T) {
 	for _, c := range []struct{ version, args, want string }{
 		// What go 1.26 gives the linker for windows, and for darwin.
 		{"0.16.0", "cc -target x86_64-windows-gnu -m64 -mconsole -Wl,--dynamicbase -Wl,--high-entropy-va -Wl,--no-insert-timestamp -Wl,-T,/tmp/x/fix.ld -Wl,--start-group -lmingwex -lmingw32 -Wl,--end-group -lkernel32",
-			"cc -target x86_64-windows-gnu -m64 -mconsole -Wl,--dynamicbase -Wl,--high-entropy-va -lmingwex -lmingw32 -lkernel32"},
-		{"0.11.0-dev.2834+13101295b", "cc -target x86_64-windows-gnu -Wl,--dynamicbase -Wl,--nxcompat -Wl,--high-entropy-va -lkernel32", "cc -target x86_64-windows-gnu -lkernel32"},
-		{"0.13.0", "cc -target aarch64-macos -arch arm64 -Wl,-headerpad,1144 -Wl,-S -Wl,-x -Wl,-no_uuid -o a.out -lresolv main.o -framework CoreFoundation -framework Security", "cc -target aarch64-macos -Wl,-headerpad,1144 -o a.out main.o -framework Security"},
-		{"0.11.0", "cc -target x86_64-macos -arch x86_64 -m64 -Wl,-headerpad,1144 -Wl,-no_pie -o a.out", "cc -target x86_64-macos -m64 -o a.out"},
-		{"0.16.0", "cc -target aarch64-macos -isysroot /sdk -lresolv -framework CoreFoundation", "cc -target aarch64-macos -isysroot /sdk -lresolv -framework CoreFoundation"},
+			"cc -fno-sanitize=undefined -target x86_64-windows-gnu -m64 -mconsole -Wl,--dynamicbase -Wl,--high-entropy-va -lmingwex -lmingw32 -lkernel32"},
+		{"0.11.0-dev.2834+13101295b", "cc -target x86_64-windows-gnu -Wl,--dynamicbase -Wl,--nxcompat -Wl,--high-entropy-va -lkernel32", "cc -fno-sanitize=undefined -target x86_64-windows-gnu -lkernel32"},
+		{"0.13.0", "cc -target aarch64-macos -arch arm64 -Wl,-headerpad,1144 -Wl,-S -Wl,-x -Wl,-no_uuid -o a.out -lresolv main.o -framework CoreFoundation -framework Security", "cc -fno-sanitize=undefined -target aarch64-macos -Wl,-headerpad,1144 -o a.out main.o -framework Security"},
+		{"0.11.0", "cc -target x86_64-macos -arch x86_64 -m64 -Wl,-headerpad,1144 -Wl,-no_pie -o a.out", "cc -fno-sanitize=undefined -target x86_64-macos -m64 -o a.out"},
+		{"0.16.0", "cc -target aarch64-macos -isysroot /sdk -lresolv -framework CoreFoundation", "cc -fno-sanitize=undefined -target aarch64-macos -isysroot /sdk -lresolv -framework CoreFoundation"},
+		{"0.16.0", "c++ -target x86_64-linux-musl -g -fsanitize=undefined -c a.cc", "c++ -target x86_64-linux-musl -g -fsanitize=undefined -c a.cc"},
+		{"0.16.0", "cc", "cc"},
 		// Linux knows all of it, and a word alone is not a flag of the linker.
-		{"0.16.0", "cc -target x86_64-linux-gnu.2.17 -Wl,-z,relro -Wl,--build-id=none -Wl,--compress-debug-sections=zlib -T x", "cc -target x86_64-linux-gnu.2.17 -Wl,-z,relro -Wl,--build-id=none -Wl,--compress-debug-sections=zlib -T x"},
+		{"0.16.0", "cc -target x86_64-linux-gnu.2.17 -Wl,-z,relro -Wl,--build-id=none -Wl,--compress-debug-sections=zlib -T x", "cc -fno-sanitize=undefined -target x86_64-linux-gnu.2.17 -Wl,-z,relro -Wl,--build-id=none -Wl,--compress-debug-sections=zlib -T x"},
 	} {
 		if got := strings.Join(zigFilter(c.version, strings.Fields(c.args)), " "); got != c.want {
 			t.Errorf("%s: %s\ngot  %s\nwant %s", c.version, c.args, got, c.want)
@@ -54,7 +56,7 @@ func TestParseZigCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"/opt/zig 1/zig", "c++", "-target", "x86_64-linux-musl", "a.cc"}; !slices.Equal(call.Argv(), want) {
+	if want := []string{"/opt/zig 1/zig", "c++", "-fno-sanitize=undefined", "-target", "x86_64-linux-musl", "a.cc"}; !slices.Equal(call.Argv(), want) {
 		t.Errorf("got %q, want %q", call.Argv(), want)
 	}
 	for _, line := range []string{"", "check", "--zig=x --zig-version=1", "--zig=x --zig-version=1 build", "--zig-version=1 --zig=x cc"} {

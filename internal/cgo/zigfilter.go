@@ -1,6 +1,9 @@
 package cgo
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // zigFilter takes out of a line for zig what go gives a linker and zig's own does not know; it would fail. What goes changes no
 // byte of code: it is about addresses that zig chooses itself, symbols for debuggers, and versions that zig writes.
@@ -8,10 +11,16 @@ import "strings"
 // Sources: golang/go#43886 (Windows: -T, --no-insert-timestamp, compressed DWARF), ziglang/zig#15499 (--dynamicbase, --high-entropy-va: until 0.11),
 // #15438 (-no_pie), #20689 (-lresolv without an SDK), #21429 and #21721 (-x on macOS), and what each release says
 // "unsupported linker arg" of.
+//
+// What it puts in: without -O2, as where CGO_CFLAGS is set to something else, zig looks for undefined behaviour while the program runs, by functions
+// that it links only where the line of the linker asks for them, which go's does not.
 func zigFilter(version string, args []string) []string {
 	macos, windows, sdk := zigFor(args)
-	out := make([]string, 0, len(args))
+	out := make([]string, 0, len(args)+1)
 	for i := 0; i < len(args); i++ {
+		if i == 1 && !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-fsanitize") }) {
+			out = append(out, "-fno-sanitize=undefined")
+		}
 		arg := args[i]
 		linker, ok := strings.CutPrefix(arg, "-Wl,")
 		switch {
@@ -23,7 +32,7 @@ func zigFilter(version string, args []string) []string {
 			i++
 		case macos && !sdk && arg == "-framework" && i+1 < len(args) && args[i+1] == "CoreFoundation": // runtime/cgo names it, for iOS
 			i++
-		case macos && arg == "-lresolv" && !sdk: // it is a part of libSystem there
+		case macos && arg == "-lresolv" && !sdk: // package net names it always, and needs it for LookupCNAME alone
 		case windows && arg == "-mthreads", arg == "-no-pie" && macos:
 		default:
 			out = append(out, arg)
