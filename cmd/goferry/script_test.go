@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 
 // TestScript runs testdata/script/*.txtar; testdata/script/README says what they can use.
 func TestScript(t *testing.T) {
+	t.Parallel() // with the few that take long, which would stand alone at the end
 	refuseStop(t)
 	goCache := goEnvOf(t, "GOCACHE")
 	testscript.Run(t, testscript.Params{

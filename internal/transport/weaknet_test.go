@@ -16,11 +16,14 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,8 +90,27 @@ type site struct {
 // counter is the address that visits comes from.
 var counter = net.IPv4(127, 0, 0, 9)
 
+// newSite takes a port that is free on all of its addresses. It is none of those that the system gives to whoever asks for any: between the first
+// at and the next a server of another test could get it.
 func newSite(t *testing.T) *site {
-	return &site{t: t, met: map[string]int{}, counted: make(chan struct{}, 1)}
+	t.Helper()
+	s := &site{t: t, met: map[string]int{}, counted: make(chan struct{}, 1)}
+	for range 100 {
+		s.port = strconv.Itoa(10000 + mathrand.IntN(20000))
+		if !slices.ContainsFunc([]string{"127.0.0.1", "127.0.0.2", "127.0.0.3"}, s.taken) {
+			return s
+		}
+	}
+	t.Fatal("no free port")
+	return nil
+}
+
+func (s *site) taken(ip string) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, s.port))
+	if err != nil {
+		return true
+	}
+	return l.Close() != nil
 }
 
 // at serves each connection to ip with handle.
@@ -104,18 +126,7 @@ func (s *site) at(ip string, handle func(net.Conn)) {
 		s.met[ip]++
 		return true
 	}
-	_, port, err := net.SplitHostPort(meetAt(s.t, net.JoinHostPort(ip, s.portOr0()), meet, handle))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.port = port
-}
-
-func (s *site) portOr0() string {
-	if s.port == "" {
-		return "0"
-	}
-	return s.port
+	meetAt(s.t, net.JoinHostPort(ip, s.port), meet, handle)
 }
 
 // visits is how many connections ip got: connections are taken in their order, so all of those that were made before this one are counted.
