@@ -19,7 +19,7 @@ SOAK ?= 10m
 RACE_ROOMS = $$($(GO) list ./internal/... | grep -vE '/internal/(arch|binary|config|draw|goproxytest|shellenv|tcptrace|text.*|vendoring|web)$$')
 RACE_ROOMS_SKIP = ^Test(Scenarios|Mercurial|Kill|FetchKilled|InstallKilled|Self.*|Bomb|Many|FlippedBits|EveryByte|FileModel|ZipDirectoryLimits|HashZipParts|Accounts|Repair|WalkMemory|ClientTooLarge|Explain.*)$$
 RACE_GOFERRY = ^Test(SharedCache|NothingLeaks|ParallelMisses|FirstAskerLeaves|OnlyAskerLeaves|HangingUpstream|FetchInterrupted|GracefulStop|StopHasAnEnd|KeepRemembering|ServeTLS|Failures|FaultyArchiveHosts|BundleServeDamaged|Script)$$
-RACE_SCRIPTS_SKIP = ^TestScript$$/^(build_.*|bundle_[^f].*|cache_.*|cgo_.*|cli_.*|direct_.*|dockerfile|doctor.*|env_.*|err_.*|fail_.*|graph.*|hostile_(endless|zip)|inspect.*|on_.*|sdk_.*|sumdb_[^u].*|vendor)$$
+RACE_SCRIPTS_SKIP = ^TestScript$$/^(build|build_.*|bundle_[^f].*|cache_.*|cgo_.*|cli_.*|direct_.*|dockerfile|doctor.*|env_.*|err_.*|fail_.*|graph.*|hostile_(endless|zip)|inspect.*|on_.*|sdk_.*|sumdb_[^u].*|vendor)$$
 
 .PHONY: build test live check race fuzz bench bench-weak soak test-deps
 
