@@ -42,6 +42,9 @@ type app struct {
 
 // run runs one command line and returns its exit code (docs/exit-codes.md).
 func run(ctx context.Context, args []string, w world) int {
+	if code, ok := compileByZig(ctx, args, w); ok {
+		return code
+	}
 	a := &app{world: w, p: text.New(text.Detect(langFlag(args), w.env, nil)), runner: &gocmd.Runner{}}
 	root := a.rootCmd()
 	root.SetArgs(args)

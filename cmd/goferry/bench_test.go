@@ -147,17 +147,17 @@ func median(x []float64) float64 {
 	return x[len(x)/2]
 }
 
-// binary is a goferry serve built from this tree.
-type binary struct {
+// built is a goferry serve built from this tree.
+type built struct {
 	cmd *exec.Cmd
 	url string
 }
 
-func startBinary(b *testing.B, up *goproxytest.Server) *binary {
+func startBinary(b *testing.B, up *goproxytest.Server) *built {
 	return startFerry(b, "GOFERRY_UPSTREAM="+up.URL, "GOSUMDB="+up.GOSUMDB())
 }
 
-func startFerry(b *testing.B, env ...string) *binary {
+func startFerry(b *testing.B, env ...string) *built {
 	b.Helper()
 	dir := b.TempDir()
 	bin := filepath.Join(dir, "goferry")
@@ -166,7 +166,7 @@ func startFerry(b *testing.B, env ...string) *binary {
 	}
 	cmd := exec.Command(bin, "serve", "--listen", "127.0.0.1:0", "--cache", filepath.Join(dir, "cache"), "--lang", "en")
 	cmd.Env = append(os.Environ(), append(env, "GOENV=off", "GOPRIVATE=", "GONOSUMDB=")...)
-	return &binary{cmd: cmd, url: startAndWait(b, cmd, listening)}
+	return &built{cmd: cmd, url: startAndWait(b, cmd, listening)}
 }
 
 // startAndWait starts cmd with a file as its stderr and returns what re matches there.
@@ -192,7 +192,7 @@ func startAndWait(b *testing.B, cmd *exec.Cmd, re *regexp.Regexp) string {
 	return ""
 }
 
-func (p *binary) stop(b *testing.B) {
+func (p *built) stop(b *testing.B) {
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	if err := p.cmd.Wait(); err != nil {
 		b.Error(err)
@@ -200,7 +200,7 @@ func (p *binary) stop(b *testing.B) {
 }
 
 // peakMB is the largest resident set so far, as Linux counts it.
-func (p *binary) peakMB(b *testing.B) float64 {
+func (p *built) peakMB(b *testing.B) float64 {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		b.Skip("needs /proc: ", err)

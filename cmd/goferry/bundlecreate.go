@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/goferry/goferry/internal/bundle"
+	"github.com/goferry/goferry/internal/cgo"
 	"github.com/goferry/goferry/internal/config"
 	"github.com/goferry/goferry/internal/goproxy"
 	"github.com/goferry/goferry/internal/prefetch"
@@ -34,6 +35,7 @@ type createJob struct {
 	arches   []string
 	tools    bool
 	vuln     string // URL of govulncheck's database
+	cc       []string
 	since    string
 	split    string
 	sign     string
@@ -41,6 +43,8 @@ type createJob struct {
 	versions []toolchain.Version // of sdks
 	options  bundle.CreateOptions
 	base     *bundle.Reader
+
+	ccTargets []cgo.Target // of cc
 }
 
 // editorTools are what --tools adds: what the Go extensions of editors install.
@@ -103,6 +107,7 @@ func (a *app) bundleCreateCmd() *cobra.Command {
 	flags.BoolVar(&job.tools, "tools", false, a.p.T("bundlecreate.flag-tools"))
 	flags.StringVar(&job.vuln, "vuln", "", a.p.T("bundlecreate.flag-vuln"))
 	flags.Lookup("vuln").NoOptDefVal = vulnDatabase
+	flags.StringSliceVar(&job.cc, "cc", nil, a.p.T("bundlecreate.flag-cc"))
 	flags.StringVar(&job.since, "since", "", a.p.T("bundlecreate.flag-since"))
 	flags.StringVar(&job.split, "split", "", a.p.T("bundlecreate.flag-split"))
 	flags.StringVar(&job.sign, "sign", "", a.p.T("bundlecreate.flag-sign"))
@@ -123,10 +128,13 @@ func (a *app) readCreate(cmd *cobra.Command, job *createJob, args []string) (err
 		}
 		job.versions = append(job.versions, v)
 	}
+	if job.ccTargets, err = a.cgoSetupTargets(job.cc, "goferry bundle create"); err != nil {
+		return err
+	}
 	if len(args) == 0 && job.list == "" {
 		// An SDK or tools can be wanted alone, where no project is.
 		_, none := prefetch.ReadProject(".", a.env("GOWORK"))
-		if alone := job.tools || len(job.sdks) > 0 || job.vuln != ""; !alone || !errors.Is(none, prefetch.ErrNoProject) {
+		if alone := job.tools || len(job.sdks) > 0 || job.vuln != "" || len(job.cc) > 0; !alone || !errors.Is(none, prefetch.ErrNoProject) {
 			args = []string{"."}
 		}
 	}
@@ -203,6 +211,7 @@ type creation struct {
 	rec     *recording
 	plan    bundle.Plan
 	files   []bundle.File // of the tree, those of the older bundle too
+	cc      ccBundling
 	missing []bundle.Missing
 	made    bundle.Created
 }
@@ -221,6 +230,9 @@ func (c *creation) run(ctx context.Context, url, scratch string, rec *recorder) 
 	if c.rec.systems, err = c.rec.systemsOf(ctx, c.job.oses, c.job.arches); err != nil {
 		return err
 	}
+	if err := c.planCC(ctx); err != nil {
+		return err
+	}
 	asked, err := c.record(ctx)
 	if err != nil {
 		return err
@@ -231,10 +243,8 @@ func (c *creation) run(ctx context.Context, url, scratch string, rec *recorder) 
 	if err := c.prove(ctx); err != nil {
 		return err
 	}
-	if c.job.vuln != "" {
-		if err := c.vuln(ctx); err != nil {
-			return err
-		}
+	if err := c.extras(ctx); err != nil {
+		return err
 	}
 	if err := c.describe(); err != nil {
 		return err
@@ -243,8 +253,20 @@ func (c *creation) run(ctx context.Context, url, scratch string, rec *recorder) 
 		return err
 	}
 	c.job.options.Progress = c.show.progress
-	c.made, err = bundle.Create(ctx, c.job.file, c.plan, c.job.options)
-	return err
+	if c.made, err = bundle.Create(ctx, c.job.file, c.plan, c.job.options); err != nil {
+		return err
+	}
+	return c.dropCC()
+}
+
+// extras adds what is no module.
+func (c *creation) extras(ctx context.Context) error {
+	if c.job.vuln != "" {
+		if err := c.vuln(ctx); err != nil {
+			return err
+		}
+	}
+	return c.fetchCC(ctx)
 }
 
 // short ends the run where something is missing, unless the user wants what there is.

@@ -114,6 +114,7 @@ type createReport struct {
 	Tools    []string      `json:"tools"`
 	Private  int           `json:"private"` // module versions that the checksum database does not know
 	Vuln     bool          `json:"vuln"`    // govulncheck's database is in it
+	CC       []bundledCC   `json:"cc"`      // C compilers that are in it
 	Base     *bundle.Base  `json:"base,omitempty"`
 	SignedBy string        `json:"signed_by,omitempty"`
 	Notes    []string      `json:"notes"` // what the go command has against the projects
@@ -125,7 +126,10 @@ func (c *creation) report() createReport {
 	m := c.made.Manifest
 	r := createReport{
 		File: c.job.file, Files: append([]string{}, c.made.Files...), Bytes: c.made.Bytes, Reused: c.made.Reused, ID: m.ID, Time: m.Time,
-		Level: c.job.level, Targets: append([]string{}, m.Targets...), Base: m.Base, SDKs: []string{}, Tools: []string{}, Notes: append([]string{}, c.rec.notes...), Missing: []missingFile{},
+		Level: c.job.level, Targets: append([]string{}, m.Targets...), Base: m.Base, SDKs: []string{}, Tools: []string{}, CC: []bundledCC{}, Notes: append([]string{}, c.rec.notes...), Missing: []missingFile{},
+	}
+	if m.ID != "" {
+		r.CC = ccOf(c.cc.packs, m)
 	}
 	if k := c.job.options.Sign; k != nil {
 		r.SignedBy = k.ID()
@@ -236,6 +240,9 @@ func (a *app) sayCreated(c *creation, r createReport, failed error) error {
 	}
 	if r.Vuln {
 		out("bundlecreate.vuln")
+	}
+	for _, cc := range r.CC {
+		out("bundlecreate.cc", "Target", cc.Target, "Host", cc.Host, "Release", cc.Release, "Bytes", human(cc.Bytes), "InBase", cc.InBase, "Count", cc.Packages)
 	}
 	if r.Base != nil {
 		out("bundlecreate.base", "ID", r.Base.ID[:min(12, len(r.Base.ID))], "File", c.job.since)

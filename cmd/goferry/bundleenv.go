@@ -82,6 +82,7 @@ func (r *bundleEnv) run(cmd *cobra.Command, cfg *config.Config, files []string) 
 		}
 		fmt.Fprint(r.a.stdout, line)
 	}
+	r.a.sayCC(r.list)
 	return nil
 }
 

@@ -45,6 +45,7 @@ type importReport struct {
 	Damage   []bundle.Damage `json:"damage"`
 	Findings []finding       `json:"findings"`
 	Vuln     bool            `json:"vuln"`     // govulncheck's database is in the bundle, and stays there
+	CC       []bundledCC     `json:"cc"`       // C compilers that are in the bundle, and stay there
 	Lookups  int             `json:"lookups"`  // of the checksum database that the cache can prove now
 	Unlinked bool            `json:"unlinked"` // the cache knows another tree of the database, and the two cannot be linked without a network
 }
@@ -131,7 +132,7 @@ var errRefused = errors.New("a file was refused")
 // bundle imports one bundle. Every file is whole in the cache or not there at all, so that a run that ended too early is
 // continued by the next.
 func (im *bundleImport) bundle(ctx context.Context, b *openBundle) (*importReport, error) {
-	r := &importReport{File: b.Name(), ID: b.Manifest().ID, Vuln: b.hasVuln(), Damage: []bundle.Damage{}, Findings: []finding{}}
+	r := &importReport{File: b.Name(), ID: b.Manifest().ID, Vuln: b.hasVuln(), CC: b.compilers(), Damage: []bundle.Damage{}, Findings: []finding{}}
 	im.show.next(b.label())
 	if err := im.base(b); err != nil {
 		return nil, err
@@ -386,7 +387,21 @@ func (im *bundleImport) tell(reports []*importReport) error {
 			im.a.hint(im.a.p.T("bundle.hint.unlinked", "File", r.File))
 		}
 	}
+	im.tellCC(reports)
 	return nil
+}
+
+// tellCC says how the compilers are installed that stay in bundles.
+func (im *bundleImport) tellCC(reports []*importReport) {
+	var whole []*openBundle
+	for i, r := range reports {
+		if len(r.Damage) == 0 {
+			whole = append(whole, im.list[i])
+		}
+	}
+	for _, l := range ccLines(whole) {
+		fmt.Fprintln(im.a.stdout, im.a.p.T("bundle.cc-stays", l.args()...))
+	}
 }
 
 // wrong reports whether bytes were refused.

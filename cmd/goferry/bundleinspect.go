@@ -50,6 +50,7 @@ type bundleReport struct {
 	Tools    bundle.Tools     `json:"tools"`
 	SDKs     []string         `json:"sdks"` // go1.26.8.linux-amd64
 	Vuln     bool             `json:"vuln"` // govulncheck's database
+	CC       []bundledCC      `json:"cc"`   // C compilers
 	Sumdb    []bundledSumdb   `json:"sumdb"`
 	Modules  []bundledModule  `json:"modules"`
 }
@@ -79,7 +80,7 @@ func reportOf(b *openBundle) bundleReport {
 			bytes[module.Version{Path: req.Path, Version: req.Version}] += e.Size
 		}
 	}
-	r.Vuln = b.hasVuln()
+	r.Vuln, r.CC = b.hasVuln(), b.compilers()
 	for _, name := range sumdbsOf(b) {
 		db := bundledSumdb{Name: name, Records: recordsOf(baseHead(b.FS(), name))}
 		for _, e := range m.Entries {
@@ -142,6 +143,9 @@ func (a *app) showInspected(b *openBundle, r bundleReport) error {
 	}
 	if r.Vuln {
 		line("vuln")
+	}
+	for _, cc := range r.CC {
+		line("cc", "Target", cc.Target, "Host", cc.Host, "Release", cc.Release, "Bytes", human(cc.Bytes), "InBase", cc.InBase, "Count", cc.Packages)
 	}
 	if len(b.private) > 0 {
 		line("private", "Modules", strings.Join(b.private, ", "))

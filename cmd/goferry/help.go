@@ -118,15 +118,15 @@ func valueWord(f *pflag.Flag) string {
 		return ""
 	}
 	switch f.Name {
-	case "cache", "sdk-dir", "goroot", "build-cache", "dir":
+	case "cache", "sdk-dir", "goroot", "build-cache", "dir", "out":
 		return "DIR"
-	case "config", "tls-cert", "tls-key", "file", "sdk-keyring", "chrome", "bundle", "explain", "output", "sign", "since", "base", "ca":
+	case "config", "tls-cert", "tls-key", "file", "sdk-keyring", "chrome", "bundle", "explain", "output", "sign", "since", "base", "ca", "save", "from":
 		return "FILE"
 	case "listen":
 		return "HOST:PORT"
 	case "sumdb", "lang", "os", "arch", "name", "apt":
 		return "NAME"
-	case "upstream", "sdk-sources", "packages", "shell", "platform":
+	case "upstream", "sdk-sources", "packages", "shell", "platform", "tags":
 		return "LIST"
 	case "private":
 		return "PATTERNS"
@@ -142,6 +142,10 @@ func valueWord(f *pflag.Flag) string {
 		return "VERSION"
 	case "go-image", "push":
 		return "REF"
+	case "target":
+		return "TARGET"
+	case "require":
+		return "PROMISE"
 	case "health":
 		return "PATH"
 	case "package":
@@ -158,8 +162,10 @@ func valueWord(f *pflag.Flag) string {
 		return "MODULE@VERSION"
 	case "with":
 		return "NAME=VALUE"
-	case "log-format", "log-level", "format", "libc":
+	case "log-format", "log-level", "format", "libc", "cgo":
 		return "WORD"
+	case "static", "run-test": // with a value or without: their texts say which
+		return ""
 	}
 	switch f.Value.Type() {
 	case config.TypeBool.String():

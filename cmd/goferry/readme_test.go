@@ -151,6 +151,8 @@ func (r *reader) follow(t *testing.T, line string) {
 		r.doctorLine(t, line)
 	case strings.HasPrefix(line, "goferry graph"):
 		r.graphLine(t, line)
+	case strings.HasPrefix(line, "goferry cgo"), strings.HasPrefix(line, "goferry build"), strings.HasPrefix(line, "goferry inspect"):
+		r.cgoLine(t, line)
 	case strings.HasPrefix(line, "goferry mirrors"):
 		r.mirrorsLine(t, line)
 	case strings.HasPrefix(line, "goferry dockerfile"): // the image that it names cannot be asked for here
@@ -235,6 +237,23 @@ func (r *reader) graphLine(t *testing.T, line string) {
 	}[line]
 	if want == "" || !strings.Contains(out, want) {
 		t.Errorf("%s: no %q in\n%s", line, want, out)
+	}
+}
+
+// cgoLine runs a line about C compilers, builds or programs, and looks for what it must say. The compilers are here (scripts/test-deps.sh).
+func (r *reader) cgoLine(t *testing.T, line string) {
+	t.Helper()
+	out, errs, code := finish(t, r.sh(r.app, line))
+	want := map[string]string{
+		"goferry cgo check":                                                             "cgo",
+		"goferry cgo setup linux/arm64 windows/amd64":                                   "linux/arm64",
+		"goferry build --target linux/amd64,linux/arm64,windows/amd64 -o dist":          "windows/amd64",
+		"goferry build --target linux/amd64/musl --static -o dist":                      "static",
+		"goferry inspect dist/linux-amd64/app":                                          "static",
+		"goferry inspect --require static --require 'glibc<=2.28' dist/linux-amd64/app": "static",
+	}[line]
+	if code != 0 || want == "" || !strings.Contains(out+errs, want) {
+		t.Errorf("%s: exit code %d, want %q\n%s%s", line, code, want, out, errs)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func (a *app) rootCmd() *cobra.Command {
 	root := a.group("goferry", "root", a.serveCmd(), a.execCmd(), a.fetchCmd(), a.onCmd(), a.offCmd(), a.statusCmd(), a.mirrorsCmd(), a.sdkCmd(), a.cacheCmd(), a.configCmd(),
 		a.versionCmd(), a.completionCmd(), a.envCmd(), a.doctorCmd(),
-		a.graphCmd(), a.bundleCmd(), a.vendorCmd(), a.dockerfileCmd(), a.imageCmd())
+		a.graphCmd(), a.bundleCmd(), a.vendorCmd(), a.dockerfileCmd(), a.imageCmd(), a.buildCmd(), a.inspectCmd(), a.cgoCmd())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true // completion is ours, in two languages
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.help(cmd) })

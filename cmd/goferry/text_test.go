@@ -116,7 +116,7 @@ func chinese(t *testing.T, cmd *cobra.Command) {
 // it; go test ./cmd/goferry -run TestHelpText -update writes it.
 func TestHelpText(t *testing.T) {
 	order := []string{"", "serve", "exec", "fetch", "on", "off", "status", "mirrors", "mirrors use", "env", "cache", "cache ls", "cache stat", "cache verify", "cache gc", "cache rm", "cache import",
-		"sdk", "sdk list", "sdk install", "sdk use", "sdk which", "sdk exec", "sdk verify", "sdk repair", "sdk remove", "sdk import", "sdk test", "sdk trace", "doctor", "graph", "bundle", "bundle create", "bundle inspect", "bundle verify", "bundle diff", "bundle import", "bundle env", "bundle keygen", "vendor", "dockerfile", "image",
+		"sdk", "sdk list", "sdk install", "sdk use", "sdk which", "sdk exec", "sdk verify", "sdk repair", "sdk remove", "sdk import", "sdk test", "sdk trace", "doctor", "graph", "bundle", "bundle create", "bundle inspect", "bundle verify", "bundle diff", "bundle import", "bundle env", "bundle keygen", "vendor", "dockerfile", "image", "build", "inspect", "cgo", "cgo check", "cgo setup",
 		"config", "version", "completion", "help"}
 	for _, lang := range []string{text.English, text.Chinese} {
 		var b strings.Builder

@@ -26,6 +26,9 @@ const (
 // VulnFolder holds govulncheck's database, where a bundle has one.
 const VulnFolder = Ours + "vuln/"
 
+// CCFolder holds Debian packages of C compilers and an index of them, where a bundle has some.
+const CCFolder = Ours + "cc/"
+
 // A Plan is what goes into a bundle. The order of its slices does not matter.
 type Plan struct {
 	Modules  []Module
@@ -37,6 +40,16 @@ type Plan struct {
 	Time     time.Time // of the youngest thing in it; there is no other date in a bundle
 	Base     *Base     // nil for a bundle that stands alone
 	Edges    []Edge    // for the SBOM: who requires whom; may be empty
+	Debs     []Deb     // for the SBOM; may be empty
+}
+
+// A Deb is a Debian package among the files of a plan.
+type Deb struct {
+	Name    string
+	Version string
+	Arch    string // of Debian: amd64
+	Distro  string // that it is from: "debian 12"
+	Entry   string // name of its File
 }
 
 // An Edge of the module graph: From requires To. The version of a project's main module is empty.

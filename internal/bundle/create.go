@@ -139,7 +139,7 @@ func assemble(p Plan, files []File, hashes []hashed, o CreateOptions) (*draftBun
 	for i, f := range files {
 		entries = append(entries, Entry{Name: f.Name, Size: f.Size, SHA256: hashes[i].sha256})
 	}
-	sbom, err := sbomOf(newManifest(p, entries), p.Edges)
+	sbom, err := sbomOf(newManifest(p, entries), p.Edges, p.Debs)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"net/url"
@@ -16,12 +17,13 @@ import (
 )
 
 // sbomOf returns the SBOM of a bundle: CycloneDX 1.6 in JSON (https://cyclonedx.org/docs/1.6/json/).
-// It lists the module versions of which the bundle has the zip or at least the go.mod, and follows from the manifest's
-// content alone: its serial number is made of the entries' hashes.
-func sbomOf(m Manifest, edges []Edge) ([]byte, error) {
+// It lists the module versions of which the bundle has the zip or at least the go.mod, and the Debian packages in it. It
+// follows from the plan's content alone: its serial number is made of the entries' hashes.
+func sbomOf(m Manifest, edges []Edge, debs []Deb) ([]byte, error) {
 	bom := cdx.NewBOM()
 	bom.SerialNumber = serial(m)
 	components, known := sbomComponents(m)
+	components = append(components, sbomDebs(m, debs)...)
 	projects, roots := sbomProjects(m)
 	for ref := range roots {
 		known[ref] = true
@@ -90,6 +92,42 @@ func sbomComponents(m Manifest) ([]cdx.Component, map[string]bool) {
 		components = append(components, c)
 	}
 	return components, known
+}
+
+// sbomDebs returns the components for the Debian packages that are in the bundle, each once.
+func sbomDebs(m Manifest, debs []Deb) []cdx.Component {
+	hashes := map[string]string{}
+	for _, e := range m.Entries {
+		hashes[e.Name] = e.SHA256
+	}
+	var components []cdx.Component
+	known := map[string]bool{}
+	debs = slices.Clone(debs)
+	slices.SortFunc(debs, func(a, b Deb) int {
+		return cmp.Or(strings.Compare(debPurl(a), debPurl(b)), strings.Compare(a.Entry, b.Entry))
+	})
+	for _, d := range debs {
+		ref := debPurl(d)
+		if hashes[d.Entry] == "" || known[ref] {
+			continue
+		}
+		known[ref] = true
+		components = append(components, cdx.Component{
+			BOMRef: ref, Type: cdx.ComponentTypeApplication, Name: d.Name, Version: d.Version, PackageURL: ref, Scope: cdx.ScopeRequired,
+			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hashes[d.Entry]}},
+		})
+	}
+	return components
+}
+
+// debPurl is the package URL of a Debian package (https://github.com/package-url/purl-spec, type deb).
+func debPurl(d Deb) string {
+	vendor, release, _ := strings.Cut(d.Distro, " ")
+	ref := "pkg:deb/" + purlEscape(cmp.Or(vendor, "debian")) + "/" + purlEscape(strings.ToLower(d.Name)) + "@" + purlEscape(d.Version) + "?arch=" + purlEscape(d.Arch)
+	if release != "" {
+		ref += "&distro=" + purlEscape(vendor+"-"+release)
+	}
+	return ref
 }
 
 func fileOf(m Module, k goproxy.Kind) string {

@@ -25,6 +25,12 @@ func TestSBOM(t *testing.T) {
 		fileOf("golang.org/toolchain/@v/v0.0.1-go1.26.8.linux-amd64.zip", []byte("zip")))
 	p.Edges = append(p.Edges, bundle.Edge{From: module.Version{Path: "example.com/app"}, To: module.Version{Path: "example.com/not/here", Version: "v1.0.0"}},
 		bundle.Edge{From: module.Version{Path: "example.com/app"}, To: module.Version{Path: "example.com/Big", Version: "v2.0.0+incompatible"}})
+	p.Files = append(p.Files, fileOf(bundle.CCFolder+"debs/1.deb", []byte("a package")))
+	p.Debs = []bundle.Deb{
+		{Name: "gcc", Version: "4:12.2.0-3+x~1", Arch: "amd64", Distro: "debian 12", Entry: bundle.CCFolder + "debs/1.deb"},
+		{Name: "gcc", Version: "4:12.2.0-3+x~1", Arch: "amd64", Distro: "debian 12", Entry: bundle.CCFolder + "debs/1.deb"}, // of another target
+		{Name: "binutils", Version: "2.40", Arch: "amd64", Distro: "debian 12", Entry: bundle.CCFolder + "debs/2.deb"},      // the older bundle has it
+	}
 	r := open(t, create(t, p, bundle.CreateOptions{}))
 	data, err := fs.ReadFile(r.FS(), bundle.SBOMName)
 	if err != nil {
@@ -47,7 +53,7 @@ func TestSBOM(t *testing.T) {
 		}
 		refs[c.BOMRef] = c
 	}
-	if len(refs) != 9 {
+	if len(refs) != 10 {
 		t.Errorf("%d components", len(refs))
 	}
 	big := refs["pkg:golang/example.com/Big@v2.0.0%2Bincompatible"]
@@ -61,6 +67,10 @@ func TestSBOM(t *testing.T) {
 	}
 	if c := refs["pkg:golang/golang.org/toolchain@v0.0.1-go1.26.8.linux-amd64"]; c.Type != cdx.ComponentTypeApplication {
 		t.Errorf("%+v", c)
+	}
+	gcc := refs["pkg:deb/debian/gcc@4:12.2.0-3%2Bx~1?arch=amd64&distro=debian-12"]
+	if gcc.Type != cdx.ComponentTypeApplication || gcc.Name != "gcc" || len(*gcc.Hashes) != 1 {
+		t.Errorf("%+v", gcc)
 	}
 	deps := *bom.Dependencies
 	if len(deps) != 1 || deps[0].Ref != "pkg:golang/example.com/app" || len(*deps[0].Dependencies) != 7 {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/goferry/goferry/internal/cgo"
 )
 
 // The fixes that install something for cgo.
@@ -40,10 +42,9 @@ type ccSystem struct {
 	argv    string // its line, before the names
 	c       string // compiler, linker and the headers of libc
 	cxx     string
-	pkg     string            // pkg-config
-	c32     string            // for GOARCH=386 beside a compiler of 64 bit; empty where there is none
-	cross   map[string]string // by GOOS/GOARCH
-	library int               // the column of ccLibraries
+	pkg     string // pkg-config
+	c32     string // for GOARCH=386 beside a compiler of 64 bit; empty where there is none
+	library int    // the column of ccLibraries
 }
 
 // The columns of ccLibraries.
@@ -60,25 +61,20 @@ const (
 var ccSystems = []ccSystem{
 	{
 		ids: " debian ubuntu linuxmint raspbian kali deepin uos pop elementary ", tool: "apt-get", argv: "apt-get install -y", c: "gcc libc6-dev", cxx: "g++", pkg: "pkg-config", c32: "gcc-multilib",
-		cross: map[string]string{
-			"windows/amd64": "gcc-mingw-w64-x86-64", "windows/386": "gcc-mingw-w64-i686", "linux/arm64": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
-			"linux/arm": "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross", "linux/386": "gcc-i686-linux-gnu libc6-dev-i386-cross", "linux/riscv64": "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross",
-			"linux/ppc64le": "gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross", "linux/s390x": "gcc-s390x-linux-gnu libc6-dev-s390x-cross", "linux/amd64": "gcc-x86-64-linux-gnu libc6-dev-amd64-cross",
-		},
 	},
-	{ids: " alpine postmarketos ", tool: "apk", argv: "apk add", c: "gcc musl-dev", cxx: "g++", pkg: "pkgconf", cross: map[string]string{"windows/amd64": "mingw-w64-gcc", "windows/386": "i686-mingw-w64-gcc"}, library: ccLibApk},
+	{ids: " alpine postmarketos ", tool: "apk", argv: "apk add", c: "gcc musl-dev", cxx: "g++", pkg: "pkgconf", library: ccLibApk},
 	{ids: " wolfi chainguard ", tool: "apk", argv: "apk add", c: "gcc glibc-dev", cxx: "gcc", pkg: "pkgconf", library: ccLibNone},
 	{
 		ids: " fedora rhel centos rocky almalinux ol amzn openeuler anolis alinux tencentos opencloudos kylin mageia ", tool: "dnf", argv: "dnf install -y", c: "gcc glibc-devel", cxx: "gcc-c++", pkg: "pkgconf-pkg-config", c32: "glibc-devel.i686 libgcc.i686",
-		cross: map[string]string{"windows/amd64": "mingw64-gcc", "windows/386": "mingw32-gcc"}, library: ccLibRPM,
+		library: ccLibRPM,
 	},
 	{
 		ids: " arch manjaro endeavouros artix cachyos ", tool: "pacman", argv: "pacman -S --needed --noconfirm", c: "gcc", cxx: "gcc", pkg: "pkgconf", c32: "lib32-gcc-libs lib32-glibc",
-		cross: map[string]string{"windows/amd64": "mingw-w64-gcc", "windows/386": "mingw-w64-gcc", "linux/arm64": "aarch64-linux-gnu-gcc", "linux/riscv64": "riscv64-linux-gnu-gcc"}, library: ccLibPacman,
+		library: ccLibPacman,
 	},
 	{
 		ids: " suse opensuse opensuse-leap opensuse-tumbleweed sles sled ", tool: "zypper", argv: "zypper --non-interactive install", c: "gcc glibc-devel", cxx: "gcc-c++", pkg: "pkgconf-pkg-config", c32: "gcc-32bit glibc-devel-32bit",
-		cross: map[string]string{"windows/amd64": "mingw64-cross-gcc", "windows/386": "mingw32-cross-gcc"}, library: ccLibZypper,
+		library: ccLibZypper,
 	},
 	{ids: " void ", tool: "xbps-install", argv: "xbps-install -Sy", c: "gcc", cxx: "gcc", pkg: "pkg-config", library: ccLibNone},
 	{ids: " gentoo ", tool: "emerge", argv: "emerge --noreplace", c: "sys-devel/gcc", cxx: "sys-devel/gcc", pkg: "dev-util/pkgconf", library: ccLibNone},
@@ -305,7 +301,10 @@ func ccUseCross(x *Exam, goos, goarch string) []Fix {
 			return append(fixes, Fix{Code: fixWithoutCGO, Kind: SetEnv, Key: "CGO_ENABLED", Value: "0"})
 		}
 	} else if name != "" && x.SDKs.Program(name) == "" && x.OS == "linux" {
-		fixes = ccInstallMore(x, fixInstallCross, func(s ccSystem) string { return s.cross[goos+"/"+goarch] })
+		fixes = ccInstallMore(x, fixInstallCross, func(ccSystem) string {
+			has := func(program string) bool { return x.SDKs.Program(program) != "" }
+			return strings.Join(cgo.SystemPackages(cgo.Target{OS: goos, Arch: goarch}, x.OSRelease, has), " ")
+		})
 	}
 	if name != "" {
 		fixes = append(fixes, Fix{Code: fixUseCC, Kind: SetEnv, Key: "CC", Value: name, Args: map[string]string{"CC": name, "Target": goos + "/" + goarch}})
