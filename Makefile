@@ -18,7 +18,7 @@ SOAK ?= 10m
 # itself the tests in which clients, fills and guesses meet. What kills, starts or judges other programs, reads one file over and over in search of
 # a wrong bit, or measures time is left to make test.
 RACE_ROOMS = $$($(GO) list ./internal/... | grep -vE '/internal/(arch|binary|config|draw|goproxytest|shellenv|tcptrace|text.*|vendoring|web)$$')
-RACE_ROOMS_SKIP = ^Test(Scenarios|Mercurial|Kill|FetchKilled|InstallKilled|Self.*|Bomb|Many|FlippedBits|EveryByte|FileModel|ZipDirectoryLimits|HashZipParts|Accounts|Repair|WalkMemory|ClientTooLarge|Explain.*)$$
+RACE_ROOMS_SKIP = ^Test(Scenarios|Mercurial|Kill|FetchKilled|InstallKilled|Self.*|Bomb|Many|FlippedBits|EveryByte|FileModel|ZipDirectoryLimits|HashZipParts|Accounts|Repair|WalkMemory|ClientTooLarge|Explain.*|CheckOne|CheckAsGoBuilds|CheckErrors|CheckBothWays|FindReal|TraceTest|News)$$
 RACE_GOFERRY = ^Test(SharedCache|NothingLeaks|ParallelMisses|FirstAskerLeaves|OnlyAskerLeaves|HangingUpstream|FetchInterrupted|GracefulStop|StopHasAnEnd|KeepRemembering|ServeTLS|Failures|FaultyArchiveHosts|BundleServeDamaged|Script)$$
 RACE_SCRIPTS_SKIP = ^TestScript$$/^(build|build_.*|bundle_[^f].*|cache_.*|cgo_.*|cli_.*|direct_.*|dockerfile|doctor.*|env_.*|err_.*|fail_.*|graph.*|hostile_(endless|zip)|inspect.*|on_.*|sdk_.*|sumdb_[^u].*|vendor)$$
 
