@@ -4,6 +4,7 @@
 # make fuzz   each fuzz target for FUZZTIME
 # make bench  the benchmarks of docs/benchmarks.md
 # make bench-weak  those over weak links (fetches 260 MB of modules once, and takes an hour)
+# make cgo-matrix  builds real cgo programs for every target, starts them where something here can, and holds docs/cgo.md to it (20 minutes)
 # make soak   goferry serve under random faults for SOAK, with the go command in front of it
 
 GO ?= go
@@ -17,11 +18,11 @@ SOAK ?= 10m
 # itself the tests in which clients, fills and guesses meet. What kills, starts or judges other programs, reads one file over and over in search of
 # a wrong bit, or measures time is left to make test.
 RACE_ROOMS = $$($(GO) list ./internal/... | grep -vE '/internal/(arch|binary|config|draw|goproxytest|shellenv|tcptrace|text.*|vendoring|web)$$')
-RACE_ROOMS_SKIP = ^Test(Scenarios|Mercurial|Kill|FetchKilled|InstallKilled|Self.*|Bomb|Many|FlippedBits|EveryByte|FileModel|ZipDirectoryLimits|HashZipParts|Accounts|Repair|WalkMemory|ClientTooLarge|Explain.*)$$
+RACE_ROOMS_SKIP = ^Test(Scenarios|Mercurial|Kill|FetchKilled|InstallKilled|Self.*|Bomb|Many|FlippedBits|EveryByte|FileModel|ZipDirectoryLimits|HashZipParts|Accounts|Repair|WalkMemory|ClientTooLarge|Explain.*|CheckOne|CheckAsGoBuilds|CheckErrors|CheckBothWays|FindReal|TraceTest|News)$$
 RACE_GOFERRY = ^Test(SharedCache|NothingLeaks|ParallelMisses|FirstAskerLeaves|OnlyAskerLeaves|HangingUpstream|FetchInterrupted|GracefulStop|StopHasAnEnd|KeepRemembering|ServeTLS|Failures|FaultyArchiveHosts|BundleServeDamaged|Script)$$
 RACE_SCRIPTS_SKIP = ^TestScript$$/^(build|build_.*|bundle_[^f].*|cache_.*|cgo_.*|cli_.*|direct_.*|dockerfile|doctor.*|env_.*|err_.*|fail_.*|graph.*|hostile_(endless|zip)|inspect.*|on_.*|sdk_.*|sumdb_[^u].*|vendor)$$
 
-.PHONY: build test live check race fuzz bench bench-weak soak test-deps
+.PHONY: build test cgo-matrix check race fuzz bench bench-weak soak test-deps
 
 build:
 	$(GO) build -o bin/goferry ./cmd/goferry
@@ -34,6 +35,10 @@ test: test-deps
 	$(GO) test -parallel $(PARALLEL) ./...
 	@GO="$(GO)" sh scripts/netns.sh
 	@sh scripts/live.sh
+
+cgo-matrix: test-deps
+	GOFERRY_CGO_MATRIX=all $(GO) test -count=1 -tags live -timeout 2h -run '^Test(CgoMatrix|LiveCgo.*)$$' ./cmd/goferry
+	GOFERRY_CGO_MATRIX=all $(GO) test -count=1 -timeout 1h -run '^TestGoTargets$$' ./internal/binary
 
 check:
 	@sh scripts/check.sh

@@ -39,7 +39,7 @@ var cgoCases = []cgoCase{
 	{target: "linux/arm64", program: "cxx", how: "static", run: "qemu-aarch64"},
 	{target: "linux/arm64", program: "cxx", how: "dynamic", run: "qemu-aarch64", all: true},
 	{target: "linux/arm64", program: "c", how: "pie", run: "qemu-aarch64", all: true},
-	{target: "linux/arm/v7", program: "c", how: "dynamic", run: "qemu-arm"},
+	{target: "linux/arm/v7", program: "c", how: "dynamic", run: "qemu-arm", all: true},
 	{target: "linux/arm/v7", program: "cxx", how: "static", run: "qemu-arm", all: true},
 	{target: "linux/riscv64", program: "cxx", how: "dynamic", run: "qemu-riscv64", all: true},
 	{target: "linux/riscv64", program: "cxx", how: "static", run: "qemu-riscv64", all: true},
