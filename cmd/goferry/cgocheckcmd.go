@@ -70,10 +70,10 @@ func (a *app) cgoCheck(cmd *cobra.Command, cfg *config.Config, o cgo.CheckOption
 
 // cgoCheckFault says what went wrong in words.
 func cgoCheckFault(dir string, err error) error {
-	var ge *cgo.GoError
+	var ge *gocmd.GoError
 	var te *gocmd.ToolError
 	switch {
-	case errors.Is(err, cgo.ErrNoModule):
+	case errors.Is(err, gocmd.ErrNoModule):
 		return &fault{code: "fetch.error.no-project", args: []any{"Dir", dir}, hint: "cgocheck.hint.no-project", exit: 2, err: err}
 	case errors.Is(err, cgo.ErrNoPackages):
 		return &fault{code: "cgocheck.error.no-packages", args: []any{"Dir", dir}, hint: "cgocheck.hint.no-project", exit: 2, err: err}

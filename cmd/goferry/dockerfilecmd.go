@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/goferry/goferry/internal/config"
+	"github.com/goferry/goferry/internal/gocmd"
 	"github.com/goferry/goferry/internal/image"
 )
 
@@ -255,7 +256,7 @@ func (a *app) writeDocker(job *dockerJob, p image.Project, o image.DockerOptions
 
 // imageFault says what is wrong with a project.
 func (a *app) imageFault(dir string, err error) error {
-	var ge *image.GoError
+	var ge *gocmd.GoError
 	var cgo *image.CGOError
 	var be *image.BaseError
 	var out *image.OutsideError
@@ -266,7 +267,7 @@ func (a *app) imageFault(dir string, err error) error {
 		return &fault{code: "dockerfile.error.outside", args: []any{"Dirs", strings.Join(out.Dirs, ", "), "Root", out.Root}, hint: "dockerfile.hint.outside", exit: 1, err: err}
 	case errors.As(err, &be):
 		return &fault{code: "image.error.base", args: []any{"File", be.File, "Err", plain(be.Err)}, hint: "image.hint.base", exit: 2, err: err}
-	case errors.Is(err, image.ErrNoModule):
+	case errors.Is(err, gocmd.ErrNoModule):
 		return &fault{code: "fetch.error.no-project", args: []any{"Dir", dir}, hint: "vendor.hint.no-project", exit: 2, err: err}
 	case errors.Is(err, image.ErrNoMain):
 		return &fault{code: "dockerfile.error.no-main", args: []any{"Dir", dir}, hint: "dockerfile.hint.no-main", exit: 2, err: err}

@@ -62,7 +62,7 @@ func vendorFault(dir string, err error) error {
 	var ge *vendoring.GoError
 	var te *gocmd.ToolError
 	switch {
-	case errors.Is(err, vendoring.ErrNoModule):
+	case errors.Is(err, gocmd.ErrNoModule):
 		return &fault{code: "fetch.error.no-project", args: []any{"Dir", dir}, hint: "vendor.hint.no-project", exit: 2, err: err}
 	case errors.Is(err, vendoring.ErrBusy):
 		return &fault{code: "vendor.error.busy", args: []any{"Dir", dir}, hint: "vendor.hint.busy", exit: 1, err: err}

@@ -3,7 +3,6 @@ package cgo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"go/token"
 	"runtime"
 	"strings"
@@ -12,27 +11,8 @@ import (
 	"github.com/goferry/goferry/internal/gocmd"
 )
 
-// ErrNoModule says that a folder lies in no module and no workspace; ErrNoPackages that no Go package is there.
-var (
-	ErrNoModule   = errors.New("no go.mod or go.work here or in a folder above")
-	ErrNoPackages = errors.New("no Go packages")
-)
-
-// A GoError is a go command that failed, with what it said.
-type GoError struct {
-	Args   []string // of go
-	Stderr string
-}
-
-// Error is the command and the first line that it said which is no heading.
-func (e *GoError) Error() string {
-	for line := range strings.Lines(e.Stderr) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			return fmt.Sprintf("go %s: %s", e.Args[0], line)
-		}
-	}
-	return fmt.Sprintf("go %s failed", e.Args[0])
-}
+// ErrNoPackages says that no Go package is where packages were looked for.
+var ErrNoPackages = errors.New("no Go packages")
 
 // A Checker finds out what a project needs of cgo. It loads the packages with and without cgo for each target and
 // checks the types of what it finds without: no C compiler and no compiled package is needed for that.
@@ -187,7 +167,7 @@ type CgoBroken struct {
 	Said     string   `json:"said"`
 }
 
-// Check checks a project. Errors: ErrNoModule, ErrNoPackages, a *GoError if it does not load, *gocmd.ToolError, and the
+// Check checks a project. Errors: gocmd.ErrNoModule, ErrNoPackages, a *gocmd.GoError if it does not load, *gocmd.ToolError, and the
 // cause of ctx.
 func (c *Checker) Check(ctx context.Context, o CheckOptions) (CheckReport, error) {
 	l := &checkLoader{Checker: c, o: o, fset: token.NewFileSet(), files: map[string]*sourceFile{}}

@@ -189,13 +189,13 @@ func TestCheckErrors(t *testing.T) {
 	write(missing, "go.mod", "module example.com/missing\n\ngo 1.21\n")
 	write(missing, "m.go", "package missing\n\nimport _ \"example.com/absent\"\n")
 	c := &Checker{Runner: checkRunner(t)}
-	if _, err := c.Check(t.Context(), CheckOptions{Dir: outside}); !errors.Is(err, ErrNoModule) {
+	if _, err := c.Check(t.Context(), CheckOptions{Dir: outside}); !errors.Is(err, gocmd.ErrNoModule) {
 		t.Errorf("outside of a module: %v", err)
 	}
 	if _, err := c.Check(t.Context(), CheckOptions{Dir: empty}); !errors.Is(err, ErrNoPackages) {
 		t.Errorf("no packages: %v", err)
 	}
-	var ge *GoError
+	var ge *gocmd.GoError
 	if _, err := c.Check(t.Context(), CheckOptions{Dir: missing}); !errors.As(err, &ge) || !strings.Contains(ge.Error(), "example.com/absent") {
 		t.Errorf("a module that is missing: %v", err)
 	}

@@ -88,7 +88,7 @@ func (l *checkLoader) project(ctx context.Context) (CheckReport, error) {
 		return rep, fmt.Errorf("go env: %w", err)
 	}
 	if mod, work := env["GOMOD"], env["GOWORK"]; (mod == "" || mod == os.DevNull) && (work == "" || work == "off") {
-		return rep, ErrNoModule
+		return rep, gocmd.ErrNoModule
 	}
 	rep.Go = strings.TrimPrefix(strings.Fields(env["GOVERSION"] + " ?")[0], "go")
 	rep.Host = env["GOHOSTOS"] + "/" + env["GOHOSTARCH"]
@@ -155,7 +155,7 @@ func (g *checkLoad) fault() error {
 			roots++
 		}
 		if p.Error != nil && !p.excluded() {
-			return &GoError{Args: []string{"list"}, Stderr: strings.TrimPrefix(p.Error.Pos+": "+p.Error.Err, ": ")}
+			return &gocmd.GoError{Args: []string{"list"}, Stderr: strings.TrimPrefix(p.Error.Pos+": "+p.Error.Err, ": ")}
 		}
 	}
 	if roots == 0 {
@@ -190,7 +190,7 @@ func (l *checkLoader) list(ctx context.Context, env []string) ([]*listed, error)
 	case err != nil:
 		return nil, err
 	case res.ExitCode != 0:
-		return nil, &GoError{Args: args, Stderr: string(res.Stderr)}
+		return nil, &gocmd.GoError{Args: args, Stderr: string(res.Stderr)}
 	case bad != nil:
 		return nil, fmt.Errorf("go list: %w", bad)
 	}
@@ -229,7 +229,7 @@ func (l *checkLoader) golang(ctx context.Context, env []string, args ...string) 
 		return nil, err
 	}
 	if res.ExitCode != 0 {
-		return nil, &GoError{Args: args, Stderr: string(res.Stderr)}
+		return nil, &gocmd.GoError{Args: args, Stderr: string(res.Stderr)}
 	}
 	return out.Bytes(), nil
 }

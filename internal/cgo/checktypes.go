@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/goferry/goferry/internal/gocmd"
 )
 
 // failuresShown is how many mistakes of one package are reported.
@@ -204,7 +206,7 @@ func (l *checkLoader) buildWithout(ctx context.Context, g *checkLoad, failed map
 func (l *checkLoader) build(ctx context.Context, env []string, p *listed) (said []string, err error) {
 	args := append([]string{"build", "-o", os.DevNull}, l.tagFlags()...)
 	_, err = l.golang(ctx, env, append(args, p.ImportPath)...)
-	var ge *GoError
+	var ge *gocmd.GoError
 	if !errors.As(err, &ge) {
 		return nil, err
 	}

@@ -204,6 +204,21 @@ func debianTriple(arch string) string {
 	return strings.Replace(strings.Replace(debianArches()[arch][0], "x86-64", "x86_64", 1), "i686-", map[bool]string{true: "i386-", false: "i686-"}[arch == "386" && runtime.GOARCH == "386"], 1)
 }
 
+// newFolder makes a folder beside those of the compilers, for what is not whole yet; others may read it, as what is installed.
+func (s *Setup) newFolder() (string, error) {
+	if err := os.MkdirAll(s.Home, 0o777); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(s.Home, ".new-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, nil
+}
+
 // Install puts the compiler of p into the folder, from the packages in debs, each of which is checked. What was there
 // before is replaced at the end, or stays.
 func (s *Setup) Install(ctx context.Context, p *Pack, debs string) (err error) {
@@ -214,17 +229,11 @@ func (s *Setup) Install(ctx context.Context, p *Pack, debs string) (err error) {
 	if p.Kind == "musl" && strings.ContainsAny(s.Home, " \t") { // gcc takes the paths of its start files apart there
 		return &SetupError{Code: SetupSpace, Target: t, What: s.Home}
 	}
-	if err := os.MkdirAll(s.Home, 0o777); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(s.Home, ".new-")
+	work, err := s.newFolder()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	if err := os.Chmod(work, 0o755); err != nil { // readable by others, as what is installed
-		return err
-	}
 	host, err := s.unpackAll(ctx, p, t, debs, work)
 	if err != nil {
 		return err

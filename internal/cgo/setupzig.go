@@ -32,17 +32,11 @@ func (s *Setup) ZigDir() string { return filepath.Join(s.Home, "zig") }
 
 // InstallZig runs the line of ZigLine. zig is there as a whole, or not at all. Errors are a *SetupError, or the cause of ctx.
 func (s *Setup) InstallZig(ctx context.Context, t Target, l Line) (err error) {
-	if err := os.MkdirAll(s.Home, 0o777); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(s.Home, ".new-")
+	work, err := s.newFolder()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	if err := os.Chmod(work, 0o755); err != nil {
-		return err
-	}
 	args := append([]string(nil), l.Argv[1:]...)
 	for i, arg := range args {
 		if rest, ok := strings.CutPrefix(arg, s.ZigDir()); ok {

@@ -65,7 +65,7 @@ type Program struct {
 
 // Build compiles the programs in the folder scratch, which must stay until the images are written, and puts the images
 // together. The same sources, Go and options give the same bytes. Errors are those of Loader.Load, *CGOError, *BaseError,
-// *GoError where a program does not compile, and those of the disk.
+// *gocmd.GoError where a program does not compile, and those of the disk.
 func (b Builder) Build(ctx context.Context, scratch string) (Built, error) {
 	p, err := b.Loader.Load(ctx, b.Dir, b.Packages)
 	if err != nil {

@@ -164,7 +164,7 @@ func TestBrokenC(t *testing.T) {
 	}
 	l := Loader{Runner: &gocmd.Runner{Env: append(os.Environ(), "GOFLAGS=", "GOWORK=off")}}
 	p, err := l.Load(t.Context(), dir, nil)
-	var ge *GoError
+	var ge *gocmd.GoError
 	if !errors.As(err, &ge) || !strings.Contains(ge.Stderr, "nonsense") {
 		t.Errorf("%+v, %v", p.CGO, err)
 	}

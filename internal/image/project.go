@@ -26,27 +26,8 @@ import (
 	"github.com/goferry/goferry/internal/gocmd"
 )
 
-// ErrNoModule says that a folder lies in no module and no workspace; ErrNoMain that no package of it is a program.
-var (
-	ErrNoModule = errors.New("no go.mod or go.work here or in a folder above")
-	ErrNoMain   = errors.New("no package main")
-)
-
-// A GoError is a go command that failed, with what it said.
-type GoError struct {
-	Args   []string // of go
-	Stderr string
-}
-
-// Error is the command and the first line that it said which is no heading.
-func (e *GoError) Error() string {
-	for line := range strings.Lines(e.Stderr) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			return fmt.Sprintf("go %s: %s", e.Args[0], line)
-		}
-	}
-	return fmt.Sprintf("go %s failed", e.Args[0])
-}
+// ErrNoMain says that no package of a project is a program.
+var ErrNoMain = errors.New("no package main")
 
 // A Project is what is known about the programs of a module or a workspace.
 type Project struct {
@@ -85,7 +66,7 @@ type Loader struct {
 }
 
 // Load looks at the project in dir. packages are patterns for the programs, as for go build; none means all below dir.
-// Errors are ErrNoModule, ErrNoMain, *GoError, *gocmd.ToolError and the cause of ctx.
+// Errors are gocmd.ErrNoModule, ErrNoMain, *gocmd.GoError, *gocmd.ToolError and the cause of ctx.
 func (l Loader) Load(ctx context.Context, dir string, packages []string) (Project, error) {
 	p, err := l.root(ctx, dir)
 	if err != nil {
@@ -176,7 +157,7 @@ func (l Loader) root(ctx context.Context, dir string) (Project, error) {
 	case mod != "" && mod != os.DevNull:
 		p.Root = filepath.Dir(mod)
 	default:
-		return p, ErrNoModule
+		return p, gocmd.ErrNoModule
 	}
 	_, err = os.Stat(filepath.Join(p.Root, "vendor", "modules.txt"))
 	p.Vendor = err == nil
@@ -296,7 +277,7 @@ func (l Loader) cgo(ctx context.Context, dir string, mains []string, deps []list
 		return err
 	}
 	err := build("0")
-	var ge *GoError
+	var ge *gocmd.GoError
 	if !errors.As(err, &ge) {
 		p.MayCGO = uses
 		return err
@@ -371,7 +352,7 @@ func (l Loader) golang(ctx context.Context, dir string, env []string, args ...st
 		return nil, err
 	}
 	if res.ExitCode != 0 {
-		return nil, &GoError{Args: args, Stderr: string(res.Stderr)}
+		return nil, &gocmd.GoError{Args: args, Stderr: string(res.Stderr)}
 	}
 	return res.Stdout, nil
 }

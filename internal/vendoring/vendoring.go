@@ -23,9 +23,6 @@ import (
 	"github.com/goferry/goferry/internal/gocmd"
 )
 
-// ErrNoModule says that a folder lies in no module and no workspace.
-var ErrNoModule = errors.New("no go.mod or go.work here or in a folder above")
-
 // A GoError is a go command that failed, with what it said.
 type GoError struct {
 	Args   []string // of go
@@ -79,7 +76,7 @@ type Added struct {
 
 // Run makes the folder anew and, with Check, proves it. The folder that was there before is
 // gone only when the new one is whole and proved: an error leaves it as it was, and what a killed run has left is
-// undone by the next. Errors are ErrNoModule, ErrBusy, *GoError where go mod vendor or the build failed, those of the disk, and the
+// undone by the next. Errors are gocmd.ErrNoModule, ErrBusy, *GoError where go mod vendor or the build failed, those of the disk, and the
 // cause of ctx.
 func (v Vendor) Run(ctx context.Context) (_ Result, err error) {
 	p, err := v.project(ctx)
@@ -205,7 +202,7 @@ func (v Vendor) project(ctx context.Context) (project, error) {
 	case mod != "" && mod != os.DevNull:
 		p.root, p.verb = filepath.Dir(mod), "mod"
 	default:
-		return p, ErrNoModule
+		return p, gocmd.ErrNoModule
 	}
 	// The main modules, one a line; those of a workspace may stand anywhere.
 	dirs, err := v.golang(ctx, p, v.Env, "list", "-m", "-mod=readonly", "-f", "{{.Dir}}")

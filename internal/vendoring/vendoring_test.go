@@ -340,8 +340,8 @@ func TestNothing(t *testing.T) {
 		t.Errorf("%+v, %v", res, err)
 	}
 	v.Dir = t.TempDir()
-	if _, err := v.Run(t.Context()); !errors.Is(err, ErrNoModule) {
-		t.Errorf("error %v, want ErrNoModule", err)
+	if _, err := v.Run(t.Context()); !errors.Is(err, gocmd.ErrNoModule) {
+		t.Errorf("error %v, want gocmd.ErrNoModule", err)
 	}
 }
 
